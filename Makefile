@@ -1,0 +1,117 @@
+# `make run` is all that a fresh machine needs; `make` builds, `make test`
+# and `make check` are in tests/tests.mk, the libraries in vendor/.
+
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all run clean
+
+# The sources, alphabetical. A new file is one word here.
+BASE  := base64 buf digest error siphash sort wipe
+PROTO := csv der http http_answer json msg timestamp token utf8 uuid \
+         ws_frame ws_msg x509
+SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
+         journal link log loop net store store_import timer tls tls_client
+APP   := config conn lobby main options pool server session upgrade
+TOOLS := export health import import_faults import_row import_set
+ECHO  := tests/echo/echo
+SRC   := $(wildcard $(BASE:%=src/base/%.c) $(PROTO:%=src/proto/%.c) \
+                    $(SYS:%=src/sys/%.c) $(APP:%=src/app/%.c) \
+                    $(TOOLS:%=tools/%.c))
+# What the echo server and the tests link: all but the program itself.
+LIB_SRC := $(filter-out src/app/main.c,$(SRC))
+GEN_SRC := build/licenses.c
+GEN_H   := build/licenses.h build/versions.h
+
+WARN     := -Wall -Wextra -Wshadow -Wconversion
+CPPFLAGS := -D_GNU_SOURCE -Isrc -I. -Ibuild -isystem build/vendor/include
+CFLAGS   := -std=c11 -O2 -fPIE -ffunction-sections -fdata-sections \
+            -fstack-protector-strong -fstack-clash-protection \
+            -fno-asynchronous-unwind-tables \
+            "-ffile-prefix-map=$(CURDIR)/=" $(WARN)
+
+# `musl-gcc -static-pie` makes a dynamic PIE, so the start files are named.
+ARCH    := $(shell uname -m)
+MUSL    := /usr/lib/$(ARCH)-linux-musl
+gcc_file = $(shell gcc -print-file-name=$(1))
+LDFLAGS := -nostdlib -static-pie -s -Wl,-z,relro,-z,now,-z,noexecstack \
+           -Wl,--gc-sections,--build-id=none,--fatal-warnings \
+           $(MUSL)/rcrt1.o $(MUSL)/crti.o $(call gcc_file,crtbeginS.o)
+LDLIBS   = -Wl,--start-group $(MUSL)/libc.a $(call gcc_file,libgcc.a) \
+           -Wl,--end-group $(call gcc_file,crtendS.o) $(MUSL)/crtn.o
+vendor_libs = $(patsubst %,build/vendor/$(1)/lib%.a,bearssl cjson lmdb)
+objects     = $(patsubst %.c,build/$(1)/%.o,$(2))
+
+all: build/openchampps build/import
+
+build/openchampps: $(call objects,obj,$(SRC) $(GEN_SRC))
+build/echo: $(call objects,obj,$(ECHO).c $(LIB_SRC) $(GEN_SRC))
+build/openchampps build/echo: Makefile $(call vendor_libs,musl)
+	@echo "LINK  $@"
+	@gcc -o $@ $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
+
+build/import: build/openchampps
+	@ln -sf openchampps $@
+
+# What runs once is built small.
+COLD := src/app/config src/app/main src/app/options src/proto/der \
+        src/proto/x509 $(filter src/sys/cert%,$(SYS:%=src/sys/%)) tools/health
+$(COLD:%=build/obj/%.o): CFLAGS += -Os
+
+build/obj/%.o: %.c Makefile | $(GEN_H)
+	@mkdir -p $(@D)
+	@echo "CC    $<"
+	@musl-gcc $(CPPFLAGS) $(CFLAGS) -MD -MP -c -o $@ $<
+
+# The libraries: fetched once, built once per variant.
+PATCHES := $(sort $(wildcard vendor/patches/*.patch))
+build/vendor/versions: vendor/fetch vendor/lock $(PATCHES)
+	@vendor/fetch build/vendor
+
+build/vendor/%/built: build/vendor/versions vendor/vendor.mk
+	@echo "VENDOR $*"
+	@$(MAKE) --no-print-directory -f vendor/vendor.mk VARIANT=$*
+	@touch $@
+
+.SECONDEXPANSION:
+build/vendor/musl/%.a build/vendor/san/%.a build/vendor/fuzz/%.a: $$(@D)/built
+	@:
+
+build/versions.h: vendor/versions build/vendor/versions
+	@vendor/versions build/vendor/versions $(MUSL)/libc.so >$@
+
+build/licenses.c: vendor/notices LICENSE build/vendor/versions
+	@vendor/notices build/vendor/src >$@
+
+build/licenses.h: vendor/notices
+	@mkdir -p $(@D)
+	@echo 'extern const char licenses_text[];' >$@
+
+# Installs what is missing, builds, imports the sample once, serves.
+define TRY
+Try it from another terminal:
+  curl --cacert data/tls/ca.pem https://localhost:8443/health
+  SSL_CERT_FILE=data/tls/ca.pem python3 -m websockets wss://localhost:8443/ws
+(the second is Debian's python3-websockets), then paste this line:
+  {"type":"token_auth","payload":{"token":"550e8400-e29b-41d4-a716-446655440000"}}
+The tokens are those of tools/sample.csv: samples, for trying only.
+
+endef
+export TRY
+
+run:
+	@tools/need run
+	@$(MAKE) --no-print-directory all
+	@mkdir -p -m 0700 data
+	@[ -e data/store.mdb ] || build/import --data data tools/sample.csv
+	@printf '%s\n' "$$TRY"
+	@exec build/openchampps --data data
+
+clean:
+	rm -rf build
+
+include tests/tests.mk
+-include $(wildcard $(patsubst %.o,%.d,$(call objects,obj,$(SRC) $(ECHO).c)))

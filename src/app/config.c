@@ -1,0 +1,104 @@
+#include "app/config.h"
+
+#include "app/limits.h"
+
+#define FIELD(name) offsetof(struct config, name)
+
+static const struct option_spec specs[] = {
+    {"data", "DIR", "data directory, mode 0700 (required)", OPTION_TEXT,
+     FIELD(data_dir), 0, 0},
+    {"listen", "ADDR:PORT", "where to serve wss:// [" LIMIT_LISTEN "]",
+     OPTION_LIST, FIELD(listen), 0, 0},
+    {"listen-plain", "ADDR:PORT", "where to serve ws:// as well", OPTION_LIST,
+     FIELD(listen_plain), 0, 0},
+    {"plain-anywhere", NULL, "allow ws:// beyond loopback", OPTION_FLAG,
+     FIELD(plain_anywhere), 0, 0},
+    {"cert", "FILE", "certificate chain, PEM; else a local CA makes one",
+     OPTION_TEXT, FIELD(cert_file), 0, 0},
+    {"key", "FILE", "its private key, PEM, mode 0600", OPTION_TEXT,
+     FIELD(key_file), 0, 0},
+    {"host", "NAME", "name or address in the local certificate", OPTION_LIST,
+     FIELD(hosts), 0, 0},
+    {"allow-origin", "ORIGIN", "browser origin to allow beside the own one",
+     OPTION_LIST, FIELD(origins), 0, 0},
+    {"max-connections", "N", "connections at once", OPTION_COUNT,
+     FIELD(max_connections), 1, LIMIT_CONNECTIONS_TOP},
+    {"max-message", "BYTES", "longest message", OPTION_BYTES,
+     FIELD(max_message), 128, LIMIT_MESSAGE_TOP},
+    {"max-header", "BYTES", "longest HTTP request header", OPTION_BYTES,
+     FIELD(max_header), 512, LIMIT_MESSAGE_TOP},
+    {"max-output", "BYTES", "queued per connection before reading stops",
+     OPTION_BYTES, FIELD(max_output), 1024, 1 << 24},
+    {"handshake-timeout", "SECONDS", "from accept to the WebSocket",
+     OPTION_SECONDS, FIELD(handshake_ms), 100, LIMIT_TIME_TOP_MS},
+    {"auth-timeout", "SECONDS", "from there to the first login", OPTION_SECONDS,
+     FIELD(auth_ms), 100, LIMIT_TIME_TOP_MS},
+    {"ping-interval", "SECONDS", "between Pings", OPTION_SECONDS,
+     FIELD(ping_ms), 100, LIMIT_TIME_TOP_MS},
+    {"pong-timeout", "SECONDS", "from a Ping to its Pong", OPTION_SECONDS,
+     FIELD(pong_ms), 100, LIMIT_TIME_TOP_MS},
+    {"close-timeout", "SECONDS", "from our Close to the end", OPTION_SECONDS,
+     FIELD(close_ms), 100, LIMIT_TIME_TOP_MS},
+    {"flush-timeout", "SECONDS", "for a peer to take what is queued",
+     OPTION_SECONDS, FIELD(flush_ms), 100, LIMIT_TIME_TOP_MS},
+    {"map-size", "BYTES", "most that the store can hold", OPTION_BYTES,
+     FIELD(map_size), LIMIT_MAP_SIZE_LEAST, LIMIT_MAP_SIZE_TOP},
+    {"version", NULL, "print the version and exit", OPTION_FLAG,
+     FIELD(wants_version), 0, 0},
+    {"licenses", NULL, "print the licences of all parts and exit", OPTION_FLAG,
+     FIELD(wants_licenses), 0, 0},
+};
+
+static const struct option_table table = {
+    "openchampps --data DIR [option...]           serve\n"
+    "       openchampps import --data DIR FILE.csv|-     add tokens\n"
+    "       openchampps export --data DIR                list them, as CSV\n"
+    "       openchampps health [URL]                     ask a server",
+    specs,
+    sizeof specs / sizeof *specs,
+};
+
+static int check(const struct config *c, struct error *err)
+{
+    if (c->data_dir == NULL)
+        return error_set(err, "--data DIR is missing");
+    if ((c->cert_file == NULL) != (c->key_file == NULL))
+        return error_set(err, "--cert and --key go together");
+    if (c->cert_file != NULL && c->hosts.count > 0)
+        return error_set(err, "--host is for the local certificate; it cannot "
+                              "go with --cert");
+    return 0;
+}
+
+enum options_result config_parse(int argc, char **argv, struct config *c,
+                                 struct error *err)
+{
+    int rest;
+
+    *c = (struct config){
+        .max_connections = LIMIT_CONNECTIONS,
+        .max_header = LIMIT_HEADER,
+        .max_message = LIMIT_MESSAGE,
+        .max_output = LIMIT_OUTPUT,
+        .map_size = LIMIT_MAP_SIZE,
+        .handshake_ms = LIMIT_HANDSHAKE_MS,
+        .auth_ms = LIMIT_AUTH_MS,
+        .ping_ms = LIMIT_PING_MS,
+        .pong_ms = LIMIT_PONG_MS,
+        .close_ms = LIMIT_CLOSE_MS,
+        .flush_ms = LIMIT_FLUSH_MS,
+    };
+    enum options_result result =
+        options_parse(&table, argc, argv, c, &rest, err);
+    if (result != OPTIONS_OK || c->wants_version || c->wants_licenses)
+        return result;
+    if (rest < argc) {
+        error_set(err, "'%s' is neither a command nor an option", argv[rest]);
+        return OPTIONS_BAD;
+    }
+    if (check(c, err) != 0)
+        return OPTIONS_BAD;
+    if (c->listen.count == 0)
+        c->listen = (struct option_list){.item = {LIMIT_LISTEN}, .count = 1};
+    return OPTIONS_OK;
+}

@@ -1,0 +1,28 @@
+/*
+ * What the operator asked the server to do: the command line and the
+ * environment as one struct.
+ */
+#ifndef APP_CONFIG_H
+#define APP_CONFIG_H
+
+#include "app/options.h"
+
+struct config {
+    const char *data_dir;
+    struct option_list listen, listen_plain;
+    const char *cert_file, *key_file;
+    struct option_list hosts, origins;
+    uint64_t max_connections, max_header, max_message, max_output, map_size;
+    uint64_t handshake_ms, auth_ms, ping_ms, pong_ms, close_ms, flush_ms;
+    bool plain_anywhere, wants_version, wants_licenses;
+};
+
+/*
+ * Read and check the command line of the server.
+ * returns: as options_parse; OPTIONS_BAD also for operands and for options
+ *          that contradict each other or are missing
+ */
+enum options_result config_parse(int argc, char **argv, struct config *config,
+                                 struct error *err);
+
+#endif

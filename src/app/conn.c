@@ -1,0 +1,262 @@
+#include "app/conn.h"
+
+#include <stddef.h>
+#include <sys/epoll.h>
+
+enum {
+    /* BearSSL takes a record in two reads: its header, then its body. */
+    READS_PER_TURN = 16,
+    ALIGNMENT = 64
+};
+
+static size_t align(size_t size)
+{
+    return (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+}
+
+size_t conn_mem_size(const struct conn_rules *rules)
+{
+    return align(link_mem_size()) + align(session_mem_size(&rules->session)) +
+           align(session_out_size(&rules->session));
+}
+
+int conn_open(struct conn *c, const struct conn_rules *rules, void *mem,
+              const struct conn_arrival *arrival, int64_t now_ms,
+              struct error *err)
+{
+    uint8_t *session_mem = (uint8_t *)mem + align(link_mem_size());
+    uint8_t *out = session_mem + align(session_mem_size(&rules->session));
+
+    *c = (struct conn){.rules = rules, .peer = arrival->peer};
+    c->flush_due_ms = INT64_MAX;
+    c->linger_due_ms = INT64_MAX;
+    if (link_open(&c->link, arrival->fd, arrival->tls, mem, err) != 0)
+        return -1;
+    session_init(&c->session, &rules->session, session_mem, out);
+    session_start(&c->session, arrival->tls != NULL, now_ms);
+    return 0;
+}
+
+void conn_shut(struct conn *c)
+{
+    link_shut(&c->link);
+}
+
+static void die(struct conn *c, const char *why)
+{
+    if (c->end == NULL)
+        c->end = why;
+    c->state = CONN_DEAD;
+}
+
+void conn_hang_up(struct conn *c)
+{
+    die(c, "connection lost");
+}
+
+const char *conn_end(const struct conn *c)
+{
+    if (c->session.end != NULL)
+        return c->session.end;
+    return c->end != NULL ? c->end : "ended";
+}
+
+/* --- Moving bytes: each step says whether it has moved any --- */
+
+static bool heed(struct conn *c, enum link_result result)
+{
+    if (result == LINK_ENDED)
+        session_end_input(&c->session);
+    else if (result == LINK_BROKEN)
+        die(c, c->link.socket_error != 0 ? "connection lost" : "TLS failed");
+    return result == LINK_MOVED;
+}
+
+static bool receive(struct conn *c, int *reads)
+{
+    if (c->state != CONN_CARRY || *reads == 0)
+        return false;
+    --*reads;
+    return heed(c, link_receive(&c->link));
+}
+
+static bool feed(struct conn *c, int64_t now_ms)
+{
+    struct span in = link_input(&c->link);
+
+    if (c->state != CONN_CARRY || in.len == 0)
+        return false;
+    size_t n = session_feed(&c->session, in.ptr, in.len, now_ms);
+    link_consume(&c->link, n);
+    return n > 0;
+}
+
+static bool drain(struct conn *c)
+{
+    struct span out = session_output(&c->session);
+
+    if (c->state != CONN_CARRY || out.len == 0)
+        return false;
+    size_t n = link_write(&c->link, out);
+    session_sent(&c->session, n);
+    c->sent += n;
+    link_flush(&c->link);
+    return n > 0;
+}
+
+static bool transmit(struct conn *c)
+{
+    if (c->state != CONN_CARRY && c->state != CONN_FLUSH)
+        return false;
+    return heed(c, link_send(&c->link));
+}
+
+static void move_bytes(struct conn *c, int64_t now_ms)
+{
+    int reads = READS_PER_TURN;
+    bool has_moved = true;
+
+    while (has_moved && c->state != CONN_DEAD) {
+        has_moved = receive(c, &reads);
+        has_moved = feed(c, now_ms) || has_moved;
+        has_moved = drain(c) || has_moved;
+        has_moved = transmit(c) || has_moved;
+    }
+}
+
+/* --- States --- */
+
+static bool has_said_all(const struct conn *c)
+{
+    return session_is_done(&c->session) && !session_is_waiting(&c->session) &&
+           session_output(&c->session).len == 0;
+}
+
+static void linger(struct conn *c, int64_t now_ms)
+{
+    if (c->link.has_ended) {
+        die(c, "ended");
+        return;
+    }
+    link_end_output(&c->link);
+    c->state = CONN_LINGER;
+    c->linger_due_ms = now_ms + c->rules->linger_ms;
+}
+
+static void advance(struct conn *c, int64_t now_ms)
+{
+    if (c->state == CONN_CARRY && has_said_all(c) &&
+        !link_wants_send(&c->link)) {
+        if (!link_is_established(&c->link)) {
+            die(c, "no TLS handshake in time");
+            return;
+        }
+        c->state = CONN_FLUSH;
+        link_close(&c->link);
+        move_bytes(c, now_ms);
+    }
+    if (c->state == CONN_FLUSH && !link_wants_send(&c->link))
+        linger(c, now_ms);
+    else if (c->state != CONN_LINGER && link_is_over(&c->link))
+        die(c, "TLS ended by the peer");
+}
+
+static void discard_input(struct conn *c)
+{
+    enum link_result result = LINK_MOVED;
+
+    for (int i = 0; i < READS_PER_TURN && result == LINK_MOVED; i++)
+        result = link_discard(&c->link);
+    if (result == LINK_ENDED || result == LINK_BROKEN)
+        die(c, "ended");
+}
+
+/* --- Deadlines --- */
+
+static bool has_pending_output(struct conn *c)
+{
+    return link_wants_send(&c->link) || session_output(&c->session).len > 0 ||
+           (session_is_done(&c->session) && session_is_waiting(&c->session));
+}
+
+/* What is queued now has to be taken by then; what comes later has longer. */
+static void set_flush_deadline(struct conn *c, int64_t now_ms)
+{
+    c->flush_due_ms = now_ms + c->rules->flush_ms;
+    c->flush_mark = c->sent + session_output(&c->session).len;
+}
+
+static void watch_output(struct conn *c, int64_t now_ms)
+{
+    if (c->state == CONN_LINGER || !has_pending_output(c))
+        c->flush_due_ms = INT64_MAX;
+    else if (c->flush_due_ms == INT64_MAX)
+        set_flush_deadline(c, now_ms);
+}
+
+void conn_pump(struct conn *c, int64_t now_ms)
+{
+    if (c->state == CONN_DEAD)
+        return;
+    if (c->state == CONN_LINGER) {
+        discard_input(c);
+        return;
+    }
+    move_bytes(c, now_ms);
+    if (c->state != CONN_DEAD)
+        advance(c, now_ms);
+    if (c->state != CONN_DEAD)
+        watch_output(c, now_ms);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t conn_due_ms(const struct conn *c)
+{
+    int64_t due = earlier(c->flush_due_ms, c->linger_due_ms);
+
+    return c->state == CONN_CARRY ? earlier(due, session_due_ms(&c->session))
+                                  : due;
+}
+
+static void miss_flush(struct conn *c, int64_t now_ms)
+{
+    bool is_moving = c->state == CONN_CARRY && c->sent > c->flush_mark &&
+                     !session_is_done(&c->session);
+
+    if (is_moving)
+        set_flush_deadline(c, now_ms);
+    else
+        die(c, "output not taken in time");
+}
+
+void conn_tick(struct conn *c, int64_t now_ms)
+{
+    if (c->state == CONN_DEAD)
+        return;
+    if (now_ms >= c->linger_due_ms) {
+        die(c, "ended");
+        return;
+    }
+    if (now_ms >= c->flush_due_ms)
+        miss_flush(c, now_ms);
+    if (c->state == CONN_CARRY && now_ms >= session_due_ms(&c->session))
+        session_tick(&c->session, now_ms);
+    conn_pump(c, now_ms);
+}
+
+unsigned conn_interest(struct conn *c)
+{
+    unsigned events = 0;
+
+    if (c->state == CONN_LINGER)
+        return EPOLLIN;
+    if (c->state == CONN_CARRY && link_wants_receive(&c->link))
+        events |= EPOLLIN;
+    if (link_wants_send(&c->link))
+        events |= EPOLLOUT;
+    return events;
+}

@@ -1,0 +1,268 @@
+#include "app/lobby.h"
+
+#include "base/digest.h"
+#include "base/wipe.h"
+#include "proto/msg.h"
+#include "proto/uuid.h"
+#include "sys/clock.h"
+#include "sys/committer.h"
+#include "sys/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    COMPLAINT_S = 10, /* between two log lines about one kind of trouble */
+    REOPEN_MS = 1000  /* between two attempts */
+};
+
+struct lobby {
+    struct store *store;
+    struct committer *committer;
+    struct msg_arena arena;
+    void *arena_mem;
+    int64_t now;          /* UTC seconds, of this turn */
+    int64_t complained;   /* UTC seconds, last line about the store */
+    int64_t reopen_at_ms; /* monotonic */
+};
+
+/* --- Trouble --- */
+
+static void complain(struct lobby *l, const char *event, const char *reason)
+{
+    /* Not "less than": the clock may have been set back. */
+    if (l->now >= l->complained && l->now - l->complained < COMPLAINT_S)
+        return;
+    l->complained = l->now;
+    log_event(LOG_ERROR, event, LOG_TEXT("reason", reason));
+}
+
+/* The public id of a token: the first 12 hex digits of its hash. */
+static void complain_damaged(struct lobby *l, const uint8_t key[TOKEN_KEY_LEN])
+{
+    char text[96];
+
+    snprintf(text, sizeof text,
+             "the record of token %02x%02x%02x%02x%02x%02x does not verify; "
+             "import it again",
+             key[0], key[1], key[2], key[3], key[4], key[5]);
+    complain(l, "record_damaged", text);
+}
+
+/* --- Login --- */
+
+static void reply_text(struct session *s, const char *text)
+{
+    session_reply(s, WS_OP_TEXT, span_of(text), 0);
+}
+
+static void reject(struct session *s, const char *reply)
+{
+    reply_text(s, reply);
+    session_note_login(s, false);
+}
+
+static void admit(struct lobby *l, struct session *s,
+                  const struct token_record *record,
+                  const uint8_t token[TOKEN_LEN])
+{
+    uint64_t ticket = committer_touch(l->committer, record->row, l->now);
+    char reply[MSG_REPLY_MAX];
+
+    if (ticket == COMMITTER_FULL) {
+        complain(l, "overload", "too many logins wait for one commit");
+        session_fail(s, WS_CLOSE_INTERNAL, "overloaded");
+        return;
+    }
+    struct span username = {(const uint8_t *)record->username,
+                            record->username_len};
+    size_t len = msg_format_auth_success(username, token, reply);
+    session_note_login(s, true);
+    session_reply(s, WS_OP_TEXT, (struct span){(uint8_t *)reply, len}, ticket);
+    wipe(reply, len);
+}
+
+static void log_in(struct lobby *l, struct session *s,
+                   const uint8_t token[TOKEN_LEN])
+{
+    struct token_record record;
+    struct error err;
+    uint8_t key[TOKEN_KEY_LEN];
+
+    digest_sha256(token, TOKEN_LEN, key);
+    enum store_found found = store_find(l->store, key, &record, &err);
+    if (found == STORE_FAILED) {
+        complain(l, "store_failed", err.text);
+        session_fail(s, WS_CLOSE_INTERNAL, "the store cannot be read");
+        return;
+    }
+    if (found == STORE_DAMAGED)
+        complain_damaged(l, key);
+    if (found == STORE_FOUND && token_is_valid(&record, l->now) &&
+        !uuid_is_nil(token))
+        admit(l, s, &record, token);
+    else
+        reject(s, msg_invalid_token);
+}
+
+static void on_message(void *ctx, struct session *s, enum ws_opcode opcode,
+                       struct span payload)
+{
+    struct lobby *l = ctx;
+    uint8_t token[TOKEN_LEN];
+
+    (void)opcode; /* always text: the app accepts no binary */
+    switch (msg_parse(&l->arena, payload, token)) {
+    case MSG_TOKEN_AUTH:
+        log_in(l, s, token);
+        wipe(token, sizeof token);
+        break;
+    case MSG_MALFORMED:
+        reject(s, msg_invalid_format);
+        break;
+    case MSG_OTHER:
+        reply_text(s, session_is_authenticated(s) ? msg_unknown_type
+                                                  : msg_auth_required);
+        break;
+    }
+}
+
+static const char *unready_reason(void *ctx)
+{
+    struct lobby *l = ctx;
+
+    if (store_needs_reopen(l->store))
+        return "the store has to be reopened";
+    if (!committer_is_healthy(l->committer))
+        return "last uses cannot be written";
+    return NULL;
+}
+
+/* --- Turns --- */
+
+static bool collect(void *ctx, uint64_t *ticket)
+{
+    struct lobby *l = ctx;
+    struct error err;
+
+    if (committer_collect_fold_error(l->committer, &err))
+        log_event(LOG_ERROR, "fold_failed", LOG_TEXT("reason", err.text));
+    switch (committer_collect(l->committer, ticket, &err)) {
+    case COMMITTER_NOTHING:
+        return false;
+    case COMMITTER_BROKE:
+        log_event(LOG_ERROR, "commit_failed", LOG_TEXT("reason", err.text),
+                  LOG_TEXT("effect", "players are let in; their last uses are "
+                                     "queued and tried again"));
+        break;
+    case COMMITTER_RECOVERED:
+        log_event(LOG_INFO, "commit_recovered",
+                  LOG_NUMBER("dropped", committer_dropped(l->committer)));
+        break;
+    case COMMITTER_COMMITTED:
+    case COMMITTER_STILL_BROKEN:
+        break;
+    }
+    return true;
+}
+
+static void begin_turn(void *ctx)
+{
+    struct lobby *l = ctx;
+
+    l->now = clock_utc_s();
+}
+
+/* The loop may wait for this open: nothing can be served without it. */
+static void reopen_if_needed(struct lobby *l, int64_t now_ms)
+{
+    struct error err;
+
+    if (!store_needs_reopen(l->store) || now_ms < l->reopen_at_ms ||
+        !committer_try_pause(l->committer))
+        return;
+    if (store_reopen(l->store, &err) == 0)
+        log_event(LOG_INFO, "store_reopened", LOG_NUMBER("time_ms", now_ms));
+    else
+        complain(l, "store_reopen_failed", err.text);
+    committer_resume(l->committer);
+    l->reopen_at_ms = now_ms + REOPEN_MS;
+}
+
+static int64_t end_turn(void *ctx, int64_t now_ms)
+{
+    struct lobby *l = ctx;
+
+    store_end_reads(l->store);
+    reopen_if_needed(l, now_ms);
+    committer_submit(l->committer, now_ms);
+    int64_t retry_ms = committer_retry_ms(l->committer);
+    if (store_needs_reopen(l->store) && l->reopen_at_ms < retry_ms)
+        return l->reopen_at_ms;
+    return retry_ms;
+}
+
+static bool is_settled(void *ctx)
+{
+    struct lobby *l = ctx;
+
+    return committer_is_settled(l->committer);
+}
+
+/* --- Start and end --- */
+
+struct lobby *lobby_new(struct store *store, size_t message_max,
+                        struct error *err)
+{
+    struct lobby *l = calloc(1, sizeof *l);
+    size_t arena_size = MSG_ARENA_SIZE(message_max);
+
+    if (l == NULL || (l->arena_mem = malloc(arena_size)) == NULL) {
+        error_set(err, "out of memory");
+        free(l);
+        store_close(store);
+        return NULL;
+    }
+    msg_arena_init(&l->arena, l->arena_mem, arena_size);
+    l->store = store;
+    l->committer = committer_new(store, err);
+    if (l->committer != NULL)
+        return l;
+    lobby_free(l);
+    return NULL;
+}
+
+void lobby_free(struct lobby *l)
+{
+    if (l == NULL)
+        return;
+    committer_free(l->committer);
+    store_close(l->store);
+    wipe(l->arena_mem, l->arena.cap);
+    free(l->arena_mem);
+    free(l);
+}
+
+struct session_app lobby_app(struct lobby *l)
+{
+    return (struct session_app){
+        .ctx = l,
+        .on_message = on_message,
+        .unready_reason = unready_reason,
+        .reply_max = MSG_REPLY_MAX,
+        .accepts_binary = false,
+        .needs_login = true,
+    };
+}
+
+struct server_service lobby_service(struct lobby *l)
+{
+    return (struct server_service){
+        .ctx = l,
+        .fd = committer_fd(l->committer),
+        .collect = collect,
+        .begin_turn = begin_turn,
+        .end_turn = end_turn,
+        .is_settled = is_settled,
+    };
+}

@@ -1,0 +1,32 @@
+/*
+ * What a message does: the login with a token. Ties messages, store and
+ * committer together; the server knows it only as a session's app and as its
+ * service.
+ */
+#ifndef APP_LOBBY_H
+#define APP_LOBBY_H
+
+#include "app/server.h"
+#include "sys/store.h"
+
+struct lobby;
+
+/*
+ * Start the committer on an open store.
+ * in:      message_max: bytes of the longest message that sessions accept
+ * owns:    takes the store over, also on failure
+ * returns: NULL with the reason
+ */
+struct lobby *lobby_new(struct store *store, size_t message_max,
+                        struct error *err);
+
+/* Commit what is left and close the store. NULL is allowed. */
+void lobby_free(struct lobby *l);
+
+/* The app of the sessions; lives as long as the lobby. */
+struct session_app lobby_app(struct lobby *l);
+
+/* The service of the server; lives as long as the lobby. */
+struct server_service lobby_service(struct lobby *l);
+
+#endif

@@ -1,0 +1,211 @@
+/*
+ * Start-up in a fixed order: options, store, certificate, listeners, loop.
+ * Whatever cannot be had ends the start with one line and exit status 1.
+ */
+#include "app/config.h"
+#include "app/licenses.h"
+#include "app/lobby.h"
+#include "app/server.h"
+#include "sys/cert.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+#include "tools/command.h"
+#include "versions.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Tokens and keys are in memory: no core dump, no reading by other processes.
+ */
+static void forbid_dumps(void)
+{
+    const struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+/* --- Certificate --- */
+
+static void log_cert(const struct cert *cert, const struct config *config)
+{
+    const uint8_t *fingerprint = cert_fingerprint(cert);
+    char hex[2 * CERT_FINGERPRINT_LEN + 1];
+    char ca[512];
+
+    for (size_t i = 0; i < CERT_FINGERPRINT_LEN; i++)
+        snprintf(hex + 2 * i, 3, "%02x", fingerprint[i]);
+    log_event(LOG_INFO, "certificate", LOG_TEXT("sha256", hex));
+    if (cert_warning(cert) != NULL)
+        log_event(LOG_WARNING, "certificate_trouble",
+                  LOG_TEXT("reason", cert_warning(cert)));
+    if (!cert_was_created(cert))
+        return;
+    snprintf(ca, sizeof ca, "%s/tls/ca.pem", config->data_dir);
+    log_event(LOG_INFO, "certificate_created", LOG_TEXT("ca", ca),
+              LOG_TEXT("advice", "clients must trust this CA: import the file "
+                                 "there, or use --cert and --key"));
+}
+
+static struct tls_server *load_tls(void *ctx, struct error *err)
+{
+    const struct config *config = ctx;
+    const struct cert_source source = {
+        .cert_file = config->cert_file,
+        .key_file = config->key_file,
+        .data_dir = config->data_dir,
+        .hosts = config->hosts.item,
+        .host_count = config->hosts.count,
+        .now = clock_utc_s(),
+    };
+    struct cert *cert = cert_open(&source, err);
+
+    if (cert == NULL)
+        return NULL;
+    log_cert(cert, config);
+    return tls_server_new(cert, err);
+}
+
+/* --- Serving --- */
+
+static void add_listeners(struct server_options *options,
+                          const struct option_list *addresses, bool is_tls)
+{
+    for (size_t i = 0; i < addresses->count; i++)
+        if (options->listener_count < SERVER_LISTENERS_MAX)
+            options->listeners[options->listener_count++] =
+                (struct server_listener){addresses->item[i], is_tls};
+}
+
+static struct server_options make_options(struct config *config,
+                                          struct lobby *lobby)
+{
+    struct server_options options = {
+        .rules =
+            {
+                .session =
+                    {
+                        .app = lobby_app(lobby),
+                        .header_max = config->max_header,
+                        .message_max = config->max_message,
+                        .output_max = config->max_output,
+                        .handshake_ms = (int64_t)config->handshake_ms,
+                        .auth_ms = (int64_t)config->auth_ms,
+                        .ping_ms = (int64_t)config->ping_ms,
+                        .pong_ms = (int64_t)config->pong_ms,
+                        .close_ms = (int64_t)config->close_ms,
+                        .origins = config->origins.item,
+                        .origin_count = config->origins.count,
+                    },
+                .flush_ms = (int64_t)config->flush_ms,
+                .linger_ms = (int64_t)config->close_ms,
+            },
+        .max_connections = config->max_connections,
+        .plain_anywhere = config->plain_anywhere,
+        .load_tls = load_tls,
+        .tls_ctx = config,
+    };
+
+    add_listeners(&options, &config->listen, true);
+    add_listeners(&options, &config->listen_plain, false);
+    return options;
+}
+
+static int refuse(const struct error *err)
+{
+    fprintf(stderr, "openchampps: %s\n", err->text);
+    return EXIT_REFUSED;
+}
+
+static int serve_lobby(struct config *config, struct lobby *lobby)
+{
+    const struct server_service service = lobby_service(lobby);
+    struct server_options options = make_options(config, lobby);
+    struct error err;
+
+    options.service = &service;
+    struct server *server = server_new(&options, &err);
+    if (server == NULL)
+        return refuse(&err);
+    bool is_settled = server_run(server);
+    /* Ending in order would wait for the disk, maybe without end. */
+    if (!is_settled)
+        _exit(EXIT_REFUSED);
+    server_free(server);
+    return EXIT_OK;
+}
+
+static int serve(struct config *config)
+{
+    struct error err;
+
+    umask(077);
+    forbid_dumps();
+    struct store *store = store_open(config->data_dir, STORE_CREATE,
+                                     (size_t)config->map_size, &err);
+    if (store == NULL)
+        return refuse(&err);
+    struct lobby *lobby = lobby_new(store, (size_t)config->max_message, &err);
+    if (lobby == NULL)
+        return refuse(&err);
+    int status = serve_lobby(config, lobby);
+    lobby_free(lobby);
+    return status;
+}
+
+static int print_version(void)
+{
+    printf("openchampps " OPENCHAMPPS_VERSION "\nmusl " MUSL_VERSION
+           "\nBearSSL " BEARSSL_VERSION "\nLMDB " LMDB_VERSION
+           "\ncJSON " CJSON_VERSION "\n");
+    return EXIT_OK;
+}
+
+static int run_server(int argc, char **argv)
+{
+    struct config config;
+    struct error err;
+
+    switch (config_parse(argc, argv, &config, &err)) {
+    case OPTIONS_HELP:
+        return EXIT_OK;
+    case OPTIONS_BAD:
+        return options_complain("", &err);
+    case OPTIONS_OK:
+        break;
+    }
+    if (config.wants_version)
+        return print_version();
+    if (config.wants_licenses)
+        return fputs(licenses_text, stdout) < 0 ? EXIT_REFUSED : EXIT_OK;
+    return serve(&config);
+}
+
+/* --- Commands --- */
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"export", command_export},
+    {"health", command_health},
+    {"import", command_import},
+};
+
+int main(int argc, char **argv)
+{
+    const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+    const char *name = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "";
+
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].run(argc, argv);
+        if (argc > 1 && strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    return run_server(argc, argv);
+}

@@ -1,0 +1,531 @@
+#include "app/server.h"
+
+#include "app/pool.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+#include "sys/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum {
+    ACCEPTS_PER_TURN = 64,  /* of one listener */
+    ACCEPT_PAUSE_MS = 500,  /* when there is no descriptor for a connection */
+    COMPLAINT_MS = 10000,   /* between two log lines about a limit */
+    DRAIN_MS = 9000,        /* from SIGTERM to the end at the latest */
+    OTHER_DESCRIPTORS = 64, /* besides the connections */
+    LISTEN_NAME_MAX = NET_NAME_MAX + 16
+};
+
+struct listener {
+    int fd;
+    size_t fixed; /* index in the loop */
+    bool is_tls;
+};
+
+struct server {
+    const struct server_options *options;
+    struct loop loop;
+    struct pool pool;
+    struct timer_heap timers;
+    struct timer wake; /* for the server itself: paused accepts, the drain */
+    struct tls_server *tls;
+    struct listener listeners[SERVER_LISTENERS_MAX];
+    size_t listener_count;
+    int signal_fd;
+    size_t signal_fixed, service_fixed;
+
+    struct conn **live;
+    size_t live_count;
+    struct conn *waiting; /* list: output waits for a commit */
+    struct conn *dead;    /* list: to be swept at the end of the turn */
+
+    int64_t now_ms;          /* of this turn */
+    int64_t paused_until_ms; /* accepting; INT64_MIN = not paused */
+    int64_t complained_ms;   /* last log line about a limit */
+    int64_t drain_until_ms;  /* INT64_MAX: serving */
+    bool is_ended, is_forced;
+};
+
+/* --- After every change of a connection --- */
+
+static void set_waiting(struct server *s, struct conn *c, bool is_waiting)
+{
+    if (c->is_waiting == is_waiting)
+        return;
+    c->is_waiting = is_waiting;
+    if (is_waiting) {
+        c->previous_waiting = NULL;
+        c->next_waiting = s->waiting;
+        if (s->waiting != NULL)
+            s->waiting->previous_waiting = c;
+        s->waiting = c;
+        return;
+    }
+    if (c->previous_waiting != NULL)
+        c->previous_waiting->next_waiting = c->next_waiting;
+    else
+        s->waiting = c->next_waiting;
+    if (c->next_waiting != NULL)
+        c->next_waiting->previous_waiting = c->previous_waiting;
+}
+
+static void bury(struct server *s, struct conn *c)
+{
+    if (c->is_swept)
+        return;
+    c->is_swept = true;
+    c->next_dead = s->dead;
+    s->dead = c;
+}
+
+static void settle(struct server *s, struct conn *c)
+{
+    if (c->state == CONN_DEAD) {
+        bury(s, c);
+        return;
+    }
+    unsigned interest = conn_interest(c);
+    if (interest != c->interest) {
+        loop_change(&s->loop, c->link.fd, interest, c);
+        c->interest = interest;
+    }
+    set_waiting(s, c, session_is_waiting(&c->session));
+    timer_set(&s->timers, &c->timer, conn_due_ms(c));
+}
+
+static void log_end(const struct conn *c)
+{
+    char peer[NET_NAME_MAX];
+    int number;
+    const char *failure = link_failure(&c->link, &number);
+
+    net_format(&c->peer, peer);
+    log_event(LOG_INFO, "closed", LOG_TEXT("peer", peer),
+              LOG_TEXT("reason", conn_end(c)),
+              LOG_NUMBER("logins", c->session.logins),
+              LOG_NUMBER("failures", c->session.failures),
+              LOG_NUMBER(failure, number));
+}
+
+static void sweep(struct server *s)
+{
+    while (s->dead != NULL) {
+        struct conn *c = s->dead;
+        struct conn *last = s->live[s->live_count - 1];
+
+        s->dead = c->next_dead;
+        log_end(c);
+        set_waiting(s, c, false);
+        timer_set(&s->timers, &c->timer, TIMER_NEVER);
+        s->live[c->live_index] = last;
+        last->live_index = c->live_index;
+        s->live_count--;
+        conn_shut(c);
+        pool_give_back(&s->pool, c);
+    }
+}
+
+/* --- Accepting --- */
+
+/* At most one line each ten seconds, whatever peers do. */
+static void complain(struct server *s, const char *what, const char *why)
+{
+    if (s->now_ms - s->complained_ms < COMPLAINT_MS)
+        return;
+    s->complained_ms = s->now_ms;
+    log_event(LOG_WARNING, what, LOG_TEXT("reason", why),
+              LOG_NUMBER("connections", s->live_count));
+}
+
+static void set_accepting(struct server *s, bool is_accepting)
+{
+    for (size_t i = 0; i < s->listener_count; i++)
+        loop_enable_fixed(&s->loop, s->listeners[i].fixed, is_accepting);
+}
+
+static void pause_accepting(struct server *s)
+{
+    complain(s, "accepting_paused", strerror(errno));
+    set_accepting(s, false);
+    s->paused_until_ms = s->now_ms + ACCEPT_PAUSE_MS;
+    timer_set(&s->timers, &s->wake, s->paused_until_ms);
+}
+
+static void start_conn(struct server *s, const struct conn_arrival *arrival)
+{
+    struct conn *c = pool_take(&s->pool);
+    struct error err;
+
+    if (c == NULL) {
+        complain(s, "connection_refused", "--max-connections is reached");
+        close(arrival->fd);
+        return;
+    }
+    if (conn_open(c, &s->options->rules, c + 1, arrival, s->now_ms, &err) !=
+        0) {
+        complain(s, "connection_refused", err.text);
+        close(arrival->fd);
+        pool_give_back(&s->pool, c);
+        return;
+    }
+    c->live_index = s->live_count;
+    s->live[s->live_count++] = c;
+    c->interest = EPOLLIN;
+    if (loop_add(&s->loop, arrival->fd, c->interest, c) != 0)
+        conn_hang_up(c);
+    settle(s, c);
+}
+
+/* returns: may there be more to accept? */
+static bool accept_one(struct server *s, const struct listener *l)
+{
+    struct conn_arrival arrival = {.tls = l->is_tls ? s->tls : NULL};
+
+    arrival.fd = net_accept(l->fd, &arrival.peer);
+    if (arrival.fd >= 0) {
+        start_conn(s, &arrival);
+        return true;
+    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+        errno == ENOMEM)
+        pause_accepting(s);
+    /* The peer may be gone already; others are not. */
+    return errno == ECONNABORTED || errno == EINTR;
+}
+
+static void accept_all(struct server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        const struct listener *l = &s->listeners[i];
+
+        for (int n = 0; n < ACCEPTS_PER_TURN; n++)
+            if (!loop_fixed_is_ready(&s->loop, l->fixed) || !accept_one(s, l))
+                break;
+    }
+}
+
+/* --- Signals --- */
+
+static void begin_drain(struct server *s)
+{
+    log_event(LOG_INFO, "stopping", LOG_NUMBER("connections", s->live_count));
+    set_accepting(s, false);
+    for (size_t i = 0; i < s->listener_count; i++) {
+        /* The loop must not see the number again. */
+        s->loop.fixed[s->listeners[i].fixed].fd = -1;
+        close(s->listeners[i].fd);
+    }
+    s->listener_count = 0;
+    s->drain_until_ms = s->now_ms + DRAIN_MS;
+    s->paused_until_ms = INT64_MIN;
+    timer_set(&s->timers, &s->wake, s->drain_until_ms);
+    for (size_t i = 0; i < s->live_count; i++) {
+        struct conn *c = s->live[i];
+
+        session_close(&c->session, WS_CLOSE_GOING_AWAY,
+                      "the server is going away", s->now_ms);
+        conn_pump(c, s->now_ms);
+        settle(s, c);
+    }
+}
+
+static void reload(struct server *s)
+{
+    struct error err;
+
+    if (s->options->load_tls == NULL)
+        return;
+    struct tls_server *tls = s->options->load_tls(s->options->tls_ctx, &err);
+    if (tls == NULL) {
+        log_event(LOG_ERROR, "reload_failed", LOG_TEXT("reason", err.text),
+                  LOG_TEXT("kept", "the certificate in use"));
+        return;
+    }
+    tls_server_release(s->tls);
+    s->tls = tls;
+}
+
+static void handle_signals(struct server *s)
+{
+    struct signalfd_siginfo signal;
+
+    if (!loop_fixed_is_ready(&s->loop, s->signal_fixed))
+        return;
+    while (read(s->signal_fd, &signal, sizeof signal) == sizeof signal) {
+        if (signal.ssi_signo == SIGHUP)
+            reload(s);
+        else if (s->drain_until_ms != INT64_MAX)
+            s->is_ended = s->is_forced = true;
+        else
+            begin_drain(s);
+    }
+}
+
+/* --- One turn --- */
+
+static void release_waiting(struct server *s)
+{
+    const struct server_service *service = s->options->service;
+    uint64_t ticket;
+
+    if (service == NULL || !loop_fixed_is_ready(&s->loop, s->service_fixed) ||
+        !service->collect(service->ctx, &ticket))
+        return;
+    struct conn *next;
+    for (struct conn *c = s->waiting; c != NULL; c = next) {
+        next = c->next_waiting;
+        session_release(&c->session, ticket, s->now_ms);
+        conn_pump(c, s->now_ms);
+        settle(s, c);
+    }
+}
+
+static void handle_ready(struct server *s)
+{
+    for (size_t i = 0; i < s->loop.ready_count; i++) {
+        struct conn *c = s->loop.ready[i].data.ptr;
+        unsigned events = s->loop.ready[i].events;
+
+        if (c->state == CONN_DEAD)
+            continue;
+        conn_pump(c, s->now_ms);
+        /* What had come before the end has been read by now. */
+        if ((events & (EPOLLHUP | EPOLLERR)) != 0 && c->state != CONN_DEAD)
+            conn_hang_up(c);
+        settle(s, c);
+    }
+}
+
+static void handle_wake(struct server *s)
+{
+    if (s->now_ms >= s->drain_until_ms) {
+        s->is_ended = true;
+    } else if (s->paused_until_ms != INT64_MIN) {
+        s->paused_until_ms = INT64_MIN;
+        set_accepting(s, true);
+    }
+}
+
+static void handle_timers(struct server *s)
+{
+    struct timer *due;
+
+    while ((due = timer_take_due(&s->timers, s->now_ms)) != NULL) {
+        if (due == &s->wake) {
+            handle_wake(s);
+            continue;
+        }
+        struct conn *c =
+            (struct conn *)((char *)due - offsetof(struct conn, timer));
+        conn_tick(c, s->now_ms);
+        settle(s, c);
+    }
+}
+
+static bool service_is_settled(const struct server *s)
+{
+    const struct server_service *service = s->options->service;
+
+    return service == NULL || service->is_settled(service->ctx);
+}
+
+static int64_t end_turn(struct server *s)
+{
+    const struct server_service *service = s->options->service;
+
+    sweep(s);
+    int64_t due = timer_next_ms(&s->timers);
+    if (service != NULL) {
+        int64_t service_due = service->end_turn(service->ctx, s->now_ms);
+        if (service_due < due)
+            due = service_due;
+    }
+    if (s->drain_until_ms != INT64_MAX && s->live_count == 0 &&
+        service_is_settled(s))
+        s->is_ended = true;
+    return due;
+}
+
+static void turn(struct server *s, int64_t *due_ms)
+{
+    const struct server_service *service = s->options->service;
+    int64_t timeout = *due_ms == INT64_MAX ? -1 : *due_ms - s->now_ms;
+
+    loop_wait(&s->loop, *due_ms == INT64_MAX || timeout > 0 ? timeout : 0);
+    s->now_ms = clock_monotonic_ms();
+    if (service != NULL)
+        service->begin_turn(service->ctx);
+    handle_signals(s);
+    release_waiting(s);
+    handle_ready(s);
+    handle_timers(s);
+    accept_all(s);
+    *due_ms = end_turn(s);
+}
+
+static void log_listening(const struct listener *l)
+{
+    char url[LISTEN_NAME_MAX], name[NET_NAME_MAX];
+    struct net_address address;
+
+    net_local(l->fd, &address);
+    net_format(&address, name);
+    snprintf(url, sizeof url, "%s://%s/ws", l->is_tls ? "wss" : "ws", name);
+    log_event(LOG_INFO, "listening", LOG_TEXT("url", url));
+}
+
+bool server_run(struct server *s)
+{
+    int64_t due_ms = INT64_MAX;
+
+    for (size_t i = 0; i < s->listener_count; i++)
+        log_listening(&s->listeners[i]);
+    s->now_ms = clock_monotonic_ms();
+    s->complained_ms = s->now_ms - COMPLAINT_MS;
+    while (!s->is_ended)
+        turn(s, &due_ms);
+    bool is_settled = !s->is_forced && service_is_settled(s);
+    log_event(LOG_INFO, "stopped", LOG_NUMBER("connections", s->live_count),
+              LOG_TEXT("settled", is_settled ? "yes" : "no"));
+    return is_settled;
+}
+
+/* --- Start and end --- */
+
+static int open_listener(struct server *s, const struct server_listener *wanted,
+                         struct error *err)
+{
+    struct listener *l = &s->listeners[s->listener_count];
+    struct net_address address;
+
+    if (net_parse(wanted->address, &address, err) != 0)
+        return -1;
+    if (!wanted->is_tls && !s->options->plain_anywhere &&
+        !net_is_loopback(&address))
+        return error_set(err,
+                         "--listen-plain %s: tokens would cross the network in "
+                         "clear; listen on 127.0.0.1, or say --plain-anywhere "
+                         "when something else encrypts",
+                         wanted->address);
+    l->fd = net_listen(&address, err);
+    if (l->fd < 0)
+        return -1;
+    l->is_tls = wanted->is_tls;
+    l->fixed = loop_add_fixed(&s->loop, l->fd);
+    s->listener_count++;
+    return 0;
+}
+
+static int open_signals(struct server *s, struct error *err)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (s->signal_fd < 0)
+        return error_set(err, "signalfd: %s", strerror(errno));
+    s->signal_fixed = loop_add_fixed(&s->loop, s->signal_fd);
+    return 0;
+}
+
+/* A connection needs a descriptor; soft limits are often only 1024. */
+static void raise_descriptor_limit(size_t connections)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)connections + OTHER_DESCRIPTORS;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < wanted)
+        log_event(LOG_WARNING, "few_descriptors",
+                  LOG_NUMBER("limit", limit.rlim_cur),
+                  LOG_NUMBER("wanted", wanted),
+                  LOG_TEXT("advice", "raise ulimit -n"));
+}
+
+static int take_memory(struct server *s, struct error *err)
+{
+    size_t max = s->options->max_connections;
+    size_t slot = sizeof(struct conn) + conn_mem_size(&s->options->rules);
+
+    s->live = calloc(max, sizeof(struct conn *));
+    if (s->live == NULL || !timer_heap_init(&s->timers, max + 1) ||
+        !pool_init(&s->pool, max, slot))
+        return error_set(err,
+                         "no memory for %zu connections of %zu bytes; lower "
+                         "--max-connections",
+                         max, slot);
+    return 0;
+}
+
+static int start(struct server *s, struct error *err)
+{
+    const struct server_options *o = s->options;
+
+    if (loop_open(&s->loop, err) != 0 || take_memory(s, err) != 0 ||
+        open_signals(s, err) != 0)
+        return -1;
+    if (o->load_tls != NULL && (s->tls = o->load_tls(o->tls_ctx, err)) == NULL)
+        return -1;
+    if (o->service != NULL)
+        s->service_fixed = loop_add_fixed(&s->loop, o->service->fd);
+    for (size_t i = 0; i < o->listener_count; i++)
+        if (open_listener(s, &o->listeners[i], err) != 0)
+            return -1;
+    raise_descriptor_limit(o->max_connections);
+    return 0;
+}
+
+struct server *server_new(const struct server_options *options,
+                          struct error *err)
+{
+    struct server *s = calloc(1, sizeof *s);
+
+    if (s == NULL) {
+        error_set(err, "server: out of memory");
+        return NULL;
+    }
+    s->options = options;
+    s->signal_fd = -1;
+    s->loop.fixed[0].fd = -1;
+    s->paused_until_ms = INT64_MIN;
+    s->drain_until_ms = INT64_MAX;
+    if (start(s, err) == 0)
+        return s;
+    server_free(s);
+    return NULL;
+}
+
+void server_free(struct server *s)
+{
+    if (s == NULL)
+        return;
+    for (size_t i = 0; i < s->live_count; i++)
+        conn_shut(s->live[i]);
+    for (size_t i = 0; i < s->listener_count; i++)
+        close(s->listeners[i].fd);
+    if (s->signal_fd >= 0)
+        close(s->signal_fd);
+    if (s->loop.fixed[0].fd >= 0)
+        loop_close(&s->loop);
+    tls_server_release(s->tls);
+    pool_fini(&s->pool);
+    timer_heap_fini(&s->timers);
+    free(s->live);
+    free(s);
+}

@@ -1,0 +1,68 @@
+/*
+ * The loop: listeners, signals, connections, deadlines, and one service beside
+ * them. It owns no policy: what messages do is the session's app, what commits
+ * is the service.
+ *
+ * SIGTERM, SIGINT: stop accepting, close all with 1001, let everything be
+ * committed, end; a second one ends at once. SIGHUP: load the certificate
+ * anew; when that fails the old one stays.
+ */
+#ifndef APP_SERVER_H
+#define APP_SERVER_H
+
+#include "app/conn.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SERVER_LISTENERS_MAX = 16 };
+
+/* What answers wait for. All functions are called by the loop. */
+struct server_service {
+    void *ctx;
+    int fd; /* readable when something has finished */
+    /* Take what has finished. returns: is there a ticket to release? */
+    bool (*collect)(void *ctx, uint64_t *ticket);
+    void (*begin_turn)(void *ctx);
+    /* returns: when the next turn is due at the latest; INT64_MAX never */
+    int64_t (*end_turn)(void *ctx, int64_t now_ms);
+    bool (*is_settled)(void *ctx); /* may the process end? */
+};
+
+struct server_listener {
+    const char *address; /* ADDR:PORT */
+    bool is_tls;
+};
+
+struct server_options {
+    struct conn_rules rules;
+    struct server_listener listeners[SERVER_LISTENERS_MAX];
+    size_t listener_count;
+    size_t max_connections;
+    bool plain_anywhere;                  /* plain listeners beyond loopback */
+    const struct server_service *service; /* NULL: none */
+    /* Load the certificate. NULL when no listener has TLS. */
+    struct tls_server *(*load_tls)(void *ctx, struct error *err);
+    void *tls_ctx;
+};
+
+struct server;
+
+/*
+ * Take memory and certificate, block the signals, and listen.
+ * owns:    borrows the options, which must outlive it
+ * returns: NULL with the reason
+ */
+struct server *server_new(const struct server_options *options,
+                          struct error *err);
+
+/*
+ * Serve until a signal ends it. Logs `listening` once it accepts.
+ * returns: false when it had to end before everything was committed
+ */
+bool server_run(struct server *s);
+
+/* Close everything. NULL is allowed. */
+void server_free(struct server *s);
+
+#endif

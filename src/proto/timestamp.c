@@ -1,0 +1,318 @@
+#include "proto/timestamp.h"
+
+#include <assert.h>
+
+enum {
+    MINUTE_S = 60,
+    HOUR_S = 3600,
+    DAY_S = 86400,
+    EPOCH_DAYS = 719162 /* 0001-01-01 to 1970-01-01 */
+};
+
+#define FIRST_S INT64_C(-62135596800) /* 0001-01-01 00:00:00 */
+#define LAST_S  INT64_C(253402300799) /* 9999-12-31 23:59:59 */
+
+/* The rest of the text, while it is read. */
+struct cursor {
+    const uint8_t *at, *end;
+};
+
+/* A time as written. */
+struct civil {
+    int year, month, day, hour, minute, second;
+};
+
+static bool is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static size_t count_digits(const struct cursor *c)
+{
+    size_t n = 0;
+
+    while (c->at + n < c->end && is_digit(c->at[n]))
+        n++;
+    return n;
+}
+
+static bool is_at_end(const struct cursor *c)
+{
+    return c->at == c->end;
+}
+
+/* Take one byte if it is one of two. */
+static bool take_either(struct cursor *c, char a, char b)
+{
+    if (is_at_end(c) || (*c->at != (uint8_t)a && *c->at != (uint8_t)b))
+        return false;
+    c->at++;
+    return true;
+}
+
+static bool take(struct cursor *c, char byte)
+{
+    return take_either(c, byte, byte);
+}
+
+/* Take exactly n digits. returns: their value, or -1 */
+static int take_digits(struct cursor *c, size_t n)
+{
+    int value = 0;
+
+    if ((size_t)(c->end - c->at) < n)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (!is_digit(c->at[i]))
+            return -1;
+        value = value * 10 + (c->at[i] - '0');
+    }
+    c->at += n;
+    return value;
+}
+
+static bool is_leap(int year)
+{
+    return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
+static int days_in_month(int year, int month)
+{
+    static const int days[12] = {31, 28, 31, 30, 31, 30,
+                                 31, 31, 30, 31, 30, 31};
+
+    return days[month - 1] + (month == 2 && is_leap(year));
+}
+
+/* Days in a year before its month (1..12) begins. */
+static int days_before_month(int year, int month)
+{
+    static const int before[12] = {0,   31,  59,  90,  120, 151,
+                                   181, 212, 243, 273, 304, 334};
+
+    return before[month - 1] + (month > 2 && is_leap(year));
+}
+
+/* Days since 1970-01-01. */
+static int64_t days_from_civil(const struct civil *t)
+{
+    int past = t->year - 1; /* whole years since 0001-01-01 */
+    int64_t days = 365 * (int64_t)past + past / 4 - past / 100 + past / 400;
+
+    return days + days_before_month(t->year, t->month) + t->day - 1 -
+           EPOCH_DAYS;
+}
+
+/* Take whole periods of so many days, at most so many of them. */
+static int take_periods(int *days, int length, int most)
+{
+    int count = *days / length < most ? *days / length : most;
+
+    *days -= count * length;
+    return count;
+}
+
+/*
+ * The reverse. The last century of four and the last year of four are longer
+ * than the others by their leap day, so they are capped.
+ * in: days since 1970-01-01, of the years 0001 to 9999
+ */
+static void civil_from_days(int64_t days, struct civil *t)
+{
+    int rest = (int)(days + EPOCH_DAYS); /* since 0001-01-01 */
+
+    t->year = 1 + 400 * take_periods(&rest, 146097, rest);
+    t->year += 100 * take_periods(&rest, 36524, 3);
+    t->year += 4 * take_periods(&rest, 1461, 24);
+    t->year += take_periods(&rest, 365, 3);
+    t->month = 12;
+    while (days_before_month(t->year, t->month) > rest)
+        t->month--;
+    t->day = rest - days_before_month(t->year, t->month) + 1;
+}
+
+static int parse_date(struct cursor *c, struct civil *t)
+{
+    size_t digits = count_digits(c);
+
+    /* The check that the form is a date comes first: only then is the number
+     * in front a year. */
+    if (digits < 4 || c->at + digits == c->end || c->at[digits] != '-')
+        return TIMESTAMP_BAD_FORM;
+    if (digits > 4)
+        return TIMESTAMP_BAD_YEAR;
+    t->year = take_digits(c, 4);
+    take(c, '-');
+    t->month = take_digits(c, 2);
+    if (!take(c, '-'))
+        return TIMESTAMP_BAD_FORM;
+    t->day = take_digits(c, 2);
+    if (t->month < 0 || t->day < 0)
+        return TIMESTAMP_BAD_FORM;
+    if (t->year == 0)
+        return TIMESTAMP_BAD_YEAR;
+    if (t->month < 1 || t->month > 12 || t->day < 1 ||
+        t->day > days_in_month(t->year, t->month))
+        return TIMESTAMP_BAD_DATE;
+    return TIMESTAMP_OK;
+}
+
+static int parse_time(struct cursor *c, struct civil *t)
+{
+    t->hour = take_digits(c, 2);
+    if (!take(c, ':'))
+        return TIMESTAMP_BAD_FORM;
+    t->minute = take_digits(c, 2);
+    if (!take(c, ':'))
+        return TIMESTAMP_BAD_FORM;
+    t->second = take_digits(c, 2);
+    if (t->hour < 0 || t->minute < 0 || t->second < 0)
+        return TIMESTAMP_BAD_FORM;
+    if (take(c, '.')) {
+        size_t digits = count_digits(c);
+        if (digits < 1 || digits > 9)
+            return TIMESTAMP_BAD_FORM;
+        c->at += digits;
+    }
+    if (t->hour > 23 || t->minute > 59 || t->second > 60)
+        return TIMESTAMP_BAD_TIME;
+    return TIMESTAMP_OK;
+}
+
+/* out: *zone_s stays when the text has no zone */
+static int parse_zone(struct cursor *c, int *zone_s)
+{
+    if (take_either(c, 'Z', 'z')) {
+        *zone_s = 0;
+        return TIMESTAMP_OK;
+    }
+    bool is_west = !is_at_end(c) && *c->at == '-';
+    if (!take_either(c, '+', '-'))
+        return TIMESTAMP_OK;
+    int part[3] = {take_digits(c, 2), 0, 0}; /* hours, minutes, seconds */
+    for (int i = 1; i < 3 && take(c, ':'); i++)
+        part[i] = take_digits(c, 2);
+    if (part[0] < 0 || part[1] < 0 || part[2] < 0 || part[0] > 23 ||
+        part[1] > 59 || part[2] > 59)
+        return TIMESTAMP_BAD_ZONE;
+    int offset = part[0] * HOUR_S + part[1] * MINUTE_S + part[2];
+    *zone_s = is_west ? -offset : offset;
+    return TIMESTAMP_OK;
+}
+
+static int parse_epoch(struct span text, int64_t *utc_s)
+{
+    int64_t value = 0;
+
+    if (text.len < 9 || text.len > 10)
+        return TIMESTAMP_BAD_EPOCH;
+    for (size_t i = 0; i < text.len; i++)
+        value = value * 10 + (text.ptr[i] - '0');
+    *utc_s = value;
+    return TIMESTAMP_OK;
+}
+
+static int to_utc(const struct civil *t, int zone_s, int64_t *utc_s)
+{
+    int second = t->second == 60 ? 59 : t->second;
+    int64_t minutes = (int64_t)t->hour * 60 + t->minute;
+    int64_t utc =
+        days_from_civil(t) * DAY_S + minutes * MINUTE_S + second - zone_s;
+
+    if (t->second == 60 && (utc + 1) % DAY_S != 0)
+        return TIMESTAMP_BAD_LEAP;
+    if (utc < FIRST_S || utc > LAST_S)
+        return TIMESTAMP_BAD_YEAR;
+    *utc_s = utc;
+    return TIMESTAMP_OK;
+}
+
+static int parse_civil(struct cursor *c, int zone_s, int64_t *utc_s)
+{
+    struct civil t;
+    int result = parse_date(c, &t);
+
+    if (result != TIMESTAMP_OK)
+        return result;
+    if (!take(c, ' ') && !take_either(c, 'T', 't'))
+        return TIMESTAMP_BAD_FORM;
+    result = parse_time(c, &t);
+    if (result == TIMESTAMP_OK)
+        result = parse_zone(c, &zone_s);
+    if (result != TIMESTAMP_OK)
+        return result;
+    if (span_equals((struct span){c->at, (size_t)(c->end - c->at)},
+                    span_of(" BC")))
+        return TIMESTAMP_BC;
+    if (!is_at_end(c))
+        return TIMESTAMP_BAD_FORM;
+    return to_utc(&t, zone_s, utc_s);
+}
+
+int timestamp_parse(struct span text, int zone_s, int64_t *utc_s)
+{
+    if (text.len == 0)
+        return TIMESTAMP_BAD_FORM;
+    if (span_equals(text, span_of("infinity")))
+        return TIMESTAMP_INFINITY;
+    if (span_equals(text, span_of("-infinity")))
+        return TIMESTAMP_MINUS_INFINITY;
+    struct cursor c = {text.ptr, text.ptr + text.len};
+    if (count_digits(&c) == text.len)
+        return parse_epoch(text, utc_s);
+    return parse_civil(&c, zone_s, utc_s);
+}
+
+const char *timestamp_reason(int result)
+{
+    switch (result) {
+    case TIMESTAMP_BAD_FORM:
+        return "not a time (expected 2026-11-24 08:20:05, with or without "
+               "fraction and zone, or epoch seconds)";
+    case TIMESTAMP_BAD_DATE:
+        return "no such date";
+    case TIMESTAMP_BAD_TIME:
+        return "no such time of day";
+    case TIMESTAMP_BAD_ZONE:
+        return "not a zone (expected Z, +HH, +HH:MM or +HH:MM:SS)";
+    case TIMESTAMP_BAD_LEAP:
+        return "second 60 outside 23:59:60 UTC";
+    case TIMESTAMP_BAD_YEAR:
+        return "year outside 0001 to 9999";
+    case TIMESTAMP_BC:
+        return "years before Christ are not supported";
+    case TIMESTAMP_BAD_EPOCH:
+        return "not epoch seconds (9 or 10 digits; are these milliseconds?)";
+    default:
+        assert(false);
+        return "";
+    }
+}
+
+/* Write a number as so many digits and a byte behind them. */
+static char *put_digits(char *out, int number, int digits, char after)
+{
+    for (int i = digits - 1; i >= 0; i--) {
+        out[i] = (char)('0' + number % 10);
+        number /= 10;
+    }
+    out[digits] = after;
+    return out + digits + 1;
+}
+
+void timestamp_format(int64_t utc_s, char out[TIMESTAMP_TEXT_SIZE])
+{
+    int64_t time = utc_s < FIRST_S ? FIRST_S : utc_s > LAST_S ? LAST_S : utc_s;
+    int64_t since = time - FIRST_S; /* not negative: it divides as it should */
+    int second = (int)(since % DAY_S);
+    struct civil t;
+
+    civil_from_days(since / DAY_S - EPOCH_DAYS, &t);
+    out = put_digits(out, t.year, 4, '-');
+    out = put_digits(out, t.month, 2, '-');
+    out = put_digits(out, t.day, 2, 'T');
+    out = put_digits(out, second / HOUR_S, 2, ':');
+    out = put_digits(out, second / MINUTE_S % 60, 2, ':');
+    out = put_digits(out, second % 60, 2, 'Z');
+    *out = '\0';
+}

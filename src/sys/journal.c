@@ -1,0 +1,330 @@
+#include "sys/journal.h"
+
+#include "base/bytes.h"
+#include "sys/store_env.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TOUCH_LEN = 16,
+    CHECKSUM_LEN = 8,
+    /* What one step of a fold writes; it bounds how long a login waits. */
+    FOLD_ROWS = 1024,
+    FOLD_RECORDS = 1024
+};
+
+/* --- Records --- */
+
+static uint64_t record_checksum(const struct store *s, uint64_t seq,
+                                const uint8_t *touches, size_t len)
+{
+    uint8_t joined[16];
+
+    store_le64(joined, seq);
+    store_le64(joined + 8, siphash(s->secret, touches, len));
+    return siphash(s->secret, joined, sizeof joined);
+}
+
+/* Number of touches in a record, or 0 when it does not verify. */
+static size_t record_count(const struct store *s, const MDB_val *key,
+                           const MDB_val *value, uint64_t *seq)
+{
+    if (key->mv_size != sizeof *seq ||
+        value->mv_size < TOUCH_LEN + CHECKSUM_LEN ||
+        (value->mv_size - CHECKSUM_LEN) % TOUCH_LEN != 0)
+        return 0;
+    memcpy(seq, key->mv_data, sizeof *seq);
+    size_t len = value->mv_size - CHECKSUM_LEN;
+    const uint8_t *bytes = value->mv_data;
+    if (load_le64(bytes + len) != record_checksum(s, *seq, bytes, len))
+        return 0;
+    return len / TOUCH_LEN;
+}
+
+static void write_record(const struct store *s, uint64_t seq,
+                         const struct sort_pair *touches, size_t count,
+                         uint8_t *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        store_le64(out + i * TOUCH_LEN, touches[i].key);
+        store_le64(out + i * TOUCH_LEN + 8, touches[i].value);
+    }
+    size_t len = count * TOUCH_LEN;
+    store_le64(out + len, record_checksum(s, seq, out, len));
+}
+
+static int next_seq(MDB_cursor *cursor, uint64_t *seq)
+{
+    MDB_val key, value;
+    int rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+
+    *seq = 1;
+    if (rc == MDB_NOTFOUND)
+        return 0;
+    if (rc == 0 && key.mv_size != sizeof *seq)
+        return MDB_CORRUPTED;
+    if (rc == 0) {
+        memcpy(seq, key.mv_data, sizeof *seq);
+        ++*seq;
+    }
+    return rc;
+}
+
+static int append(struct store *s, MDB_txn *txn,
+                  const struct sort_pair *touches, size_t count)
+{
+    MDB_cursor *cursor;
+    uint64_t seq;
+    int rc = mdb_cursor_open(txn, s->journal, &cursor);
+
+    if (rc != 0)
+        return rc;
+    rc = next_seq(cursor, &seq);
+    if (rc == 0) {
+        MDB_val key = {sizeof seq, &seq};
+        MDB_val value = {count * TOUCH_LEN + CHECKSUM_LEN, NULL};
+        /* LMDB gives the place on its page: the batch is written there. */
+        rc = mdb_cursor_put(cursor, &key, &value, MDB_APPEND | MDB_RESERVE);
+        if (rc == 0)
+            write_record(s, seq, touches, count, value.mv_data);
+    }
+    mdb_cursor_close(cursor);
+    return rc;
+}
+
+int journal_append(struct store *s, const struct sort_pair *touches,
+                   size_t count, struct error *err)
+{
+    MDB_txn *txn;
+
+    if (store_begin(s, 0, &txn, err) != 0)
+        return -1;
+    int rc = append(s, txn, touches, count);
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return store_explain(s, rc, "write the journal", err);
+    }
+    return store_commit(s, txn, err);
+}
+
+/* --- Loading --- */
+
+typedef void record_visitor(void *ctx, const struct store *s,
+                            const MDB_val *key, const MDB_val *value);
+
+static int for_each_record(const struct store *s, MDB_txn *txn,
+                           record_visitor *visit, void *ctx)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    int rc = mdb_cursor_open(txn, s->journal, &cursor);
+
+    if (rc != 0)
+        return rc;
+    while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
+        visit(ctx, s, &key, &value);
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static void count_record(void *ctx, const struct store *s, const MDB_val *key,
+                         const MDB_val *value)
+{
+    size_t *count = ctx;
+
+    (void)s;
+    (void)key;
+    *count += value->mv_size / TOUCH_LEN;
+}
+
+int journal_count(struct store *s, size_t *count, struct error *err)
+{
+    MDB_txn *txn;
+
+    *count = 0;
+    if (store_begin(s, MDB_RDONLY, &txn, err) != 0)
+        return -1;
+    int rc = for_each_record(s, txn, count_record, count);
+    mdb_txn_abort(txn);
+    return rc == 0 ? 0 : store_explain(s, rc, "read the journal", err);
+}
+
+static void load_record(void *ctx, const struct store *s, const MDB_val *key,
+                        const MDB_val *value)
+{
+    struct journal_uses *uses = ctx;
+    uint64_t seq = 0;
+    size_t count = record_count(s, key, value, &seq);
+    const uint8_t *touch = value->mv_data;
+
+    if (count == 0)
+        uses->damaged++;
+    if (key->mv_size == sizeof seq)
+        memcpy(&uses->last_seq, key->mv_data, sizeof seq);
+    for (; count > 0; count--, touch += TOUCH_LEN)
+        uses->pairs[uses->count++] = (struct sort_pair){
+            .key = load_le64(touch), .value = load_le64(touch + 8)};
+}
+
+int journal_uses_load(struct store *s, MDB_txn *txn, struct journal_uses *uses)
+{
+    size_t most = 0;
+    int rc = for_each_record(s, txn, count_record, &most);
+
+    *uses = (struct journal_uses){0};
+    if (rc != 0 || most == 0)
+        return rc;
+    struct sort_pair *scratch = calloc(most, sizeof *scratch);
+    uses->pairs = calloc(most, sizeof *uses->pairs);
+    if (uses->pairs == NULL || scratch == NULL)
+        rc = ENOMEM;
+    if (rc == 0)
+        rc = for_each_record(s, txn, load_record, uses);
+    if (rc == 0) {
+        sort_pairs(uses->pairs, scratch, uses->count);
+        uses->count = sort_keep_greatest(uses->pairs, uses->count);
+    }
+    free(scratch);
+    return rc;
+}
+
+int64_t journal_uses_find(const struct journal_uses *uses, uint64_t row)
+{
+    size_t low = 0, high = uses->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (uses->pairs[middle].key < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == uses->count || uses->pairs[low].key != row)
+        return 0;
+    return (int64_t)uses->pairs[low].value;
+}
+
+void journal_uses_free(struct journal_uses *uses)
+{
+    free(uses->pairs);
+    *uses = (struct journal_uses){0};
+}
+
+/* --- Fold --- */
+
+struct journal_fold {
+    struct store *s;
+    struct journal_uses uses;
+    size_t rows_done; /* of uses.pairs */
+};
+
+struct journal_fold *journal_fold_begin(struct store *s, struct error *err)
+{
+    struct journal_fold *fold = calloc(1, sizeof *fold);
+    MDB_txn *txn;
+
+    if (fold == NULL) {
+        error_set(err, "journal: out of memory");
+        return NULL;
+    }
+    fold->s = s;
+    if (store_begin(s, MDB_RDONLY, &txn, err) != 0) {
+        free(fold);
+        return NULL;
+    }
+    int rc = journal_uses_load(s, txn, &fold->uses);
+    mdb_txn_abort(txn);
+    if (rc == 0)
+        return fold;
+    store_explain(s, rc, "read the journal", err);
+    journal_fold_free(fold);
+    return NULL;
+}
+
+static int fold_rows(struct journal_fold *fold, MDB_txn *txn)
+{
+    const struct journal_uses *uses = &fold->uses;
+    size_t end = fold->rows_done + FOLD_ROWS;
+
+    if (end > uses->count)
+        end = uses->count;
+    for (size_t i = fold->rows_done; i < end; i++) {
+        int rc = store_raise_last_used(fold->s, txn, uses->pairs[i].key,
+                                       (int64_t)uses->pairs[i].value);
+        if (rc != 0)
+            return rc;
+    }
+    fold->rows_done = end;
+    return 0;
+}
+
+/* Delete the oldest record that is older than the snapshot's last one. */
+static int drop_oldest(const struct journal_fold *fold, MDB_cursor *cursor,
+                       bool *done)
+{
+    MDB_val key, value;
+    uint64_t seq = fold->uses.last_seq;
+    int rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return rc;
+    if (rc == 0)
+        memcpy(&seq, key.mv_data, sizeof seq);
+    *done = seq >= fold->uses.last_seq;
+    return *done ? 0 : mdb_cursor_del(cursor, 0);
+}
+
+/*
+ * The snapshot's last record stays: the journal is never empty again, so that
+ * sequence numbers never begin anew and no fold of another process can take a
+ * new record for one that it has read.
+ */
+static int drop_records(const struct journal_fold *fold, MDB_txn *txn,
+                        bool *done)
+{
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn, fold->s->journal, &cursor);
+
+    if (rc != 0)
+        return rc;
+    for (int n = 0; rc == 0 && n < FOLD_RECORDS && !*done; n++)
+        rc = drop_oldest(fold, cursor, done);
+    mdb_cursor_close(cursor);
+    return rc;
+}
+
+enum journal_fold_result journal_fold_step(struct journal_fold *fold,
+                                           struct error *err)
+{
+    bool done = false;
+    MDB_txn *txn;
+
+    if (store_begin(fold->s, 0, &txn, err) != 0)
+        return JOURNAL_FOLD_FAILED;
+    int rc = fold->rows_done < fold->uses.count
+                 ? fold_rows(fold, txn)
+                 : drop_records(fold, txn, &done);
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        store_explain(fold->s, rc, "fold the journal", err);
+        return JOURNAL_FOLD_FAILED;
+    }
+    if (store_commit(fold->s, txn, err) != 0)
+        return JOURNAL_FOLD_FAILED;
+    return done ? JOURNAL_FOLD_DONE : JOURNAL_FOLD_MORE;
+}
+
+size_t journal_fold_damaged(const struct journal_fold *fold)
+{
+    return fold->uses.damaged;
+}
+
+void journal_fold_free(struct journal_fold *fold)
+{
+    if (fold == NULL)
+        return;
+    journal_uses_free(&fold->uses);
+    free(fold);
+}

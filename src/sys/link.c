@@ -1,0 +1,214 @@
+#include "sys/link.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PLAIN_LEN = 4096 /* bytes, each way */ };
+
+size_t link_mem_size(void)
+{
+    size_t plain = 2 * PLAIN_LEN;
+
+    return tls_conn_size() > plain ? tls_conn_size() : plain;
+}
+
+int link_open(struct link *l, int fd, struct tls_server *tls, void *mem,
+              struct error *err)
+{
+    *l = (struct link){.fd = fd};
+    if (tls != NULL) {
+        l->tls = tls_conn_start(tls, mem, err);
+        return l->tls == NULL ? -1 : 0;
+    }
+    buf_init(&l->in, mem, PLAIN_LEN);
+    buf_init(&l->out, (uint8_t *)mem + PLAIN_LEN, PLAIN_LEN);
+    return 0;
+}
+
+void link_shut(struct link *l)
+{
+    close(l->fd);
+    l->fd = -1;
+    if (l->tls != NULL)
+        tls_conn_end(l->tls);
+    l->tls = NULL;
+}
+
+/* --- The kernel's side --- */
+
+static enum link_result socket_result(struct link *l, ssize_t n)
+{
+    if (n > 0)
+        return LINK_MOVED;
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+        return LINK_BLOCKED;
+    l->socket_error = errno;
+    return LINK_BROKEN;
+}
+
+static uint8_t *receive_space(struct link *l, size_t *len)
+{
+    if (l->tls != NULL)
+        return tls_cipher_space(l->tls, len);
+    *len = buf_room(&l->in);
+    return buf_reserve(&l->in, *len);
+}
+
+static const uint8_t *send_bytes(struct link *l, size_t *len)
+{
+    if (l->tls != NULL)
+        return tls_cipher_bytes(l->tls, len);
+    *len = buf_len(&l->out);
+    return buf_peek(&l->out);
+}
+
+/* An orderly end of TLS is the end of the input; any other one is an error. */
+static enum link_result check_tls(struct link *l)
+{
+    if (l->tls == NULL || !tls_is_closed(l->tls))
+        return LINK_MOVED;
+    l->has_ended = true;
+    return tls_error(l->tls) == 0 ? LINK_ENDED : LINK_BROKEN;
+}
+
+enum link_result link_receive(struct link *l)
+{
+    size_t room = 0;
+    uint8_t *space = l->has_ended ? NULL : receive_space(l, &room);
+
+    if (room == 0 || space == NULL)
+        return LINK_BLOCKED;
+    ssize_t n = recv(l->fd, space, room, 0);
+    if (n == 0) {
+        l->has_ended = true;
+        return LINK_ENDED;
+    }
+    if (n < 0)
+        return socket_result(l, n);
+    if (l->tls == NULL)
+        buf_commit(&l->in, (size_t)n);
+    else
+        tls_cipher_received(l->tls, (size_t)n);
+    return check_tls(l);
+}
+
+enum link_result link_send(struct link *l)
+{
+    size_t len = 0;
+    const uint8_t *bytes = send_bytes(l, &len);
+
+    if (len == 0 || bytes == NULL)
+        return LINK_BLOCKED;
+    ssize_t n = send(l->fd, bytes, len, MSG_NOSIGNAL);
+    if (n <= 0)
+        return socket_result(l, n);
+    if (l->tls == NULL)
+        buf_consume(&l->out, (size_t)n);
+    else
+        tls_cipher_sent(l->tls, (size_t)n);
+    return LINK_MOVED;
+}
+
+enum link_result link_discard(struct link *l)
+{
+    uint8_t scratch[4096];
+    ssize_t n = recv(l->fd, scratch, sizeof scratch, 0);
+
+    return n == 0 ? LINK_ENDED : socket_result(l, n);
+}
+
+bool link_wants_send(struct link *l)
+{
+    size_t len = 0;
+
+    return send_bytes(l, &len) != NULL && len > 0;
+}
+
+bool link_wants_receive(struct link *l)
+{
+    size_t room = 0;
+
+    return !l->has_ended && receive_space(l, &room) != NULL && room > 0;
+}
+
+/* --- The plaintext side --- */
+
+struct span link_input(struct link *l)
+{
+    if (l->tls == NULL)
+        return (struct span){buf_peek(&l->in), buf_len(&l->in)};
+    size_t len = 0;
+    const uint8_t *bytes = tls_plain_bytes(l->tls, &len);
+    return (struct span){bytes, bytes == NULL ? 0 : len};
+}
+
+void link_consume(struct link *l, size_t n)
+{
+    if (l->tls == NULL)
+        buf_consume(&l->in, n);
+    else
+        tls_plain_taken(l->tls, n);
+}
+
+static uint8_t *write_space(struct link *l, size_t *len)
+{
+    if (l->tls != NULL)
+        return tls_plain_space(l->tls, len);
+    *len = buf_room(&l->out);
+    return buf_reserve(&l->out, *len);
+}
+
+size_t link_write(struct link *l, struct span data)
+{
+    size_t room = 0;
+    uint8_t *space = l->is_closing ? NULL : write_space(l, &room);
+    size_t n = data.len < room ? data.len : room;
+
+    if (space == NULL || n == 0)
+        return 0;
+    memcpy(space, data.ptr, n);
+    if (l->tls == NULL)
+        buf_commit(&l->out, n);
+    else
+        tls_plain_put(l->tls, n);
+    return n;
+}
+
+void link_flush(struct link *l)
+{
+    if (l->tls != NULL)
+        tls_flush(l->tls);
+}
+
+bool link_is_established(const struct link *l)
+{
+    return l->tls == NULL || tls_is_established(l->tls);
+}
+
+bool link_is_over(const struct link *l)
+{
+    return l->tls != NULL && tls_is_closed(l->tls);
+}
+
+void link_close(struct link *l)
+{
+    l->is_closing = true;
+    if (l->tls != NULL)
+        tls_close(l->tls);
+}
+
+void link_end_output(struct link *l)
+{
+    shutdown(l->fd, SHUT_WR);
+}
+
+const char *link_failure(const struct link *l, int *number)
+{
+    *number = l->socket_error;
+    if (l->socket_error != 0)
+        return "socket_error";
+    *number = l->tls != NULL ? tls_error(l->tls) : 0;
+    return "tls_error";
+}

@@ -1,0 +1,524 @@
+#include "sys/store_env.h"
+
+#include "base/bytes.h"
+#include "base/wipe.h"
+#include "sys/entropy.h"
+#include "sys/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FORMAT_VERSION = 1, TABLES_MAX = 8 };
+
+#define META_MAGIC   "magic"
+#define META_VERSION "version"
+#define META_SECRET  "secret"
+
+static const char magic_text[] = "openchampps store";
+
+/* --- Errors --- */
+
+static const char *advice_for(int rc)
+{
+    switch (rc) {
+    case EAGAIN:
+        return "another container has it open under the same process number; "
+               "run this inside that container (docker exec)";
+    case EACCES:
+    case EPERM:
+        return "check that this user owns the directory and its files";
+    case ENOSPC:
+    case EDQUOT:
+        return "the disk is full";
+    case MDB_MAP_FULL:
+        return "the store has reached its map size; raise --map-size";
+    case MDB_READERS_FULL:
+        return "too many processes have it open";
+    case MDB_INVALID:
+        return "it is not a database of this program";
+    case MDB_VERSION_MISMATCH:
+        return "another version of LMDB wrote it";
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+        return "it is damaged; restore a backup";
+    default:
+        return NULL;
+    }
+}
+
+int store_explain(struct store *s, int rc, const char *doing, struct error *err)
+{
+    const char *advice = advice_for(rc);
+
+    if (rc == MDB_PANIC || rc == MDB_MAP_RESIZED)
+        atomic_store(&s->needs_reopen, true);
+    return error_set(err, "store %s: cannot %s: %s%s%s", s->path, doing,
+                     mdb_strerror(rc), advice == NULL ? "" : "; ",
+                     advice == NULL ? "" : advice);
+}
+
+/* --- Meta table --- */
+
+static MDB_val val_of(const void *data, size_t len)
+{
+    return (MDB_val){.mv_size = len, .mv_data = (void *)(uintptr_t)data};
+}
+
+static int meta_get(const struct store *s, MDB_txn *txn, const char *name,
+                    MDB_val *value)
+{
+    MDB_val key = val_of(name, strlen(name));
+
+    return mdb_get(txn, s->meta, &key, value);
+}
+
+static int meta_put(const struct store *s, MDB_txn *txn, const char *name,
+                    MDB_val value)
+{
+    MDB_val key = val_of(name, strlen(name));
+
+    return mdb_put(txn, s->meta, &key, &value, 0);
+}
+
+int store_get_number(const struct store *s, MDB_txn *txn, const char *name,
+                     uint64_t *number)
+{
+    MDB_val value;
+    int rc = meta_get(s, txn, name, &value);
+
+    if (rc != 0)
+        return rc;
+    if (value.mv_size != 8)
+        return MDB_CORRUPTED;
+    *number = load_le64(value.mv_data);
+    return 0;
+}
+
+int store_put_number(const struct store *s, MDB_txn *txn, const char *name,
+                     uint64_t number)
+{
+    uint8_t bytes[8];
+
+    store_le64(bytes, number);
+    return meta_put(s, txn, name, val_of(bytes, sizeof bytes));
+}
+
+/* --- Transactions --- */
+
+int store_begin(struct store *s, unsigned flags, MDB_txn **txn,
+                struct error *err)
+{
+    int rc =
+        s->env == NULL ? MDB_PANIC : mdb_txn_begin(s->env, NULL, flags, txn);
+
+    return rc == 0 ? 0 : store_explain(s, rc, "begin a transaction", err);
+}
+
+int store_commit(struct store *s, MDB_txn *txn, struct error *err)
+{
+    int rc = mdb_txn_commit(txn);
+
+    return rc == 0 ? 0 : store_explain(s, rc, "commit", err);
+}
+
+/* --- Opening --- */
+
+static int open_tables(struct store *s, MDB_txn *txn, unsigned create)
+{
+    int rc = mdb_dbi_open(txn, "meta", create, &s->meta);
+
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "tokens", create, &s->tokens);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "journal", create | MDB_INTEGERKEY, &s->journal);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "last_used", create | MDB_INTEGERKEY,
+                          &s->last_used);
+    return rc;
+}
+
+static int open_env(struct store *s, const char *path, struct error *err)
+{
+    int rc = mdb_env_create(&s->env);
+
+    if (rc == 0)
+        rc = mdb_env_set_mapsize(s->env, s->map_size);
+    if (rc == 0)
+        rc = mdb_env_set_maxdbs(s->env, TABLES_MAX);
+    if (rc == 0)
+        rc = mdb_env_open(s->env, path, MDB_NOSUBDIR | MDB_NOTLS, 0600);
+    return rc == 0 ? 0 : store_explain(s, rc, "open it", err);
+}
+
+static void close_env(struct store *s)
+{
+    if (s->reader != NULL)
+        mdb_txn_abort(s->reader);
+    if (s->env != NULL)
+        mdb_env_close(s->env);
+    s->reader = NULL;
+    s->reading = false;
+    s->env = NULL;
+}
+
+static int check_meta(struct store *s, MDB_txn *txn, struct error *err)
+{
+    MDB_val value;
+    uint64_t version;
+
+    if (meta_get(s, txn, META_MAGIC, &value) != 0 ||
+        value.mv_size != sizeof magic_text ||
+        memcmp(value.mv_data, magic_text, sizeof magic_text) != 0)
+        return error_set(err,
+                         "store %s: it is an LMDB database of another program; "
+                         "choose another data directory",
+                         s->path);
+    if (store_get_number(s, txn, META_VERSION, &version) != 0)
+        return store_explain(s, MDB_CORRUPTED, "read its format", err);
+    if (version != FORMAT_VERSION)
+        return error_set(err,
+                         "store %s: it has format %llu, this program knows "
+                         "format %d; use the release that wrote it or a newer "
+                         "one",
+                         s->path, (unsigned long long)version, FORMAT_VERSION);
+    if (meta_get(s, txn, META_SECRET, &value) != 0 ||
+        value.mv_size != sizeof s->secret)
+        return store_explain(s, MDB_CORRUPTED, "read its checksum key", err);
+    memcpy(s->secret, value.mv_data, sizeof s->secret);
+    return 0;
+}
+
+/* Handles, format, and the transaction that store_find will renew. */
+static int attach_tables(struct store *s, struct error *err)
+{
+    MDB_txn *txn;
+
+    if (store_begin(s, MDB_RDONLY, &txn, err) != 0)
+        return -1;
+    int rc = open_tables(s, txn, 0);
+    if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE || rc == MDB_DBS_FULL) {
+        mdb_txn_abort(txn);
+        return error_set(err,
+                         "store %s: it is an LMDB database of another program; "
+                         "choose another data directory",
+                         s->path);
+    }
+    if (rc != 0 || check_meta(s, txn, err) != 0) {
+        mdb_txn_abort(txn);
+        return rc == 0 ? -1 : store_explain(s, rc, "open its tables", err);
+    }
+    /* Committed, not aborted: only so do the handles outlive it. */
+    if (store_commit(s, txn, err) != 0 ||
+        store_begin(s, MDB_RDONLY, &s->reader, err) != 0)
+        return -1;
+    mdb_txn_reset(s->reader);
+    return 0;
+}
+
+static int attach(struct store *s, struct error *err)
+{
+    if (open_env(s, s->path, err) != 0 || attach_tables(s, err) != 0) {
+        close_env(s);
+        return -1;
+    }
+    return 0;
+}
+
+/* --- Creating --- */
+
+static int write_new_meta(struct store *s, struct error *err)
+{
+    MDB_txn *txn;
+
+    if (entropy_fill(s->secret, sizeof s->secret, err) != 0 ||
+        store_begin(s, 0, &txn, err) != 0)
+        return -1;
+    int rc = open_tables(s, txn, MDB_CREATE);
+    if (rc == 0)
+        rc =
+            meta_put(s, txn, META_MAGIC, val_of(magic_text, sizeof magic_text));
+    if (rc == 0)
+        rc = store_put_number(s, txn, META_VERSION, FORMAT_VERSION);
+    if (rc == 0)
+        rc = store_put_number(s, txn, META_NEXT_ROW, 1);
+    if (rc == 0)
+        rc = meta_put(s, txn, META_SECRET, val_of(s->secret, sizeof s->secret));
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return store_explain(s, rc, "write its tables", err);
+    }
+    return store_commit(s, txn, err);
+}
+
+/*
+ * The store is made under another name and renamed when it is whole: a file
+ * called store.mdb that is empty or unfinished is always damage, never a
+ * creation that was cut off.
+ */
+static int create_file(struct store *s, int dir_fd, struct error *err)
+{
+    char path[PATH_MAX + 8], lock[PATH_MAX + 16];
+
+    snprintf(path, sizeof path, "%s.new", s->path);
+    snprintf(lock, sizeof lock, "%s-lock", path);
+    unlink(path);
+    unlink(lock);
+    int rc = open_env(s, path, err);
+    if (rc == 0)
+        rc = write_new_meta(s, err);
+    close_env(s);
+    unlink(lock);
+    if (rc != 0) {
+        unlink(path);
+        return -1;
+    }
+    if (rename(path, s->path) != 0 || fsync(dir_fd) != 0)
+        return store_explain(s, errno, "create it", err);
+    return 0;
+}
+
+static int check_file(const struct store *s, const struct stat *file,
+                      struct error *err)
+{
+    if (!S_ISREG(file->st_mode))
+        return error_set(err, "store %s: it is not a regular file", s->path);
+    if (file->st_size == 0)
+        return error_set(err,
+                         "store %s: it is empty (0 bytes); restore a backup, "
+                         "or remove it to begin anew",
+                         s->path);
+    return 0;
+}
+
+static int find_or_create(struct store *s, int dir_fd, enum store_access access,
+                          struct error *err)
+{
+    struct stat file;
+
+    /* Two processes must not both find it missing and create it. */
+    if (flock(dir_fd, LOCK_EX) != 0)
+        return store_explain(s, errno, "lock its directory", err);
+    if (stat(s->path, &file) == 0)
+        return check_file(s, &file, err);
+    if (errno != ENOENT)
+        return store_explain(s, errno, "find it", err);
+    if (access == STORE_EXISTING)
+        return error_set(err,
+                         "store %s: it does not exist; `import` or the server "
+                         "creates it",
+                         s->path);
+    return create_file(s, dir_fd, err);
+}
+
+static int open_dir(const char *dir, struct error *err)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0)
+        return fd;
+    if (errno == ENOENT)
+        return error_set(err,
+                         "data directory %s: it does not exist; create it with "
+                         "mkdir -m 700",
+                         dir);
+    return error_set(err, "data directory %s: %s", dir, strerror(errno));
+}
+
+static int open_store(struct store *s, const char *dir,
+                      enum store_access access, struct error *err)
+{
+    int len = snprintf(s->path, sizeof s->path, "%s/store.mdb", dir);
+
+    if (len < 0 || (size_t)len >= sizeof s->path - 16)
+        return error_set(err, "data directory: the path is too long");
+    int dir_fd = open_dir(dir, err);
+    if (dir_fd < 0)
+        return -1;
+    int rc = find_or_create(s, dir_fd, access, err);
+    close(dir_fd);
+    return rc == 0 ? attach(s, err) : -1;
+}
+
+struct store *store_open(const char *dir, enum store_access access,
+                         size_t map_size, struct error *err)
+{
+    struct store *s = calloc(1, sizeof *s);
+
+    if (s == NULL) {
+        error_set(err, "store: out of memory");
+        return NULL;
+    }
+    s->map_size = map_size;
+    if (open_store(s, dir, access, err) != 0) {
+        store_close(s);
+        return NULL;
+    }
+    return s;
+}
+
+void store_close(struct store *s)
+{
+    if (s == NULL)
+        return;
+    close_env(s);
+    wipe(s->secret, sizeof s->secret);
+    free(s);
+}
+
+bool store_needs_reopen(const struct store *s)
+{
+    return atomic_load(&s->needs_reopen);
+}
+
+int store_reopen(struct store *s, struct error *err)
+{
+    close_env(s);
+    if (attach(s, err) != 0)
+        return -1;
+    atomic_store(&s->needs_reopen, false);
+    return 0;
+}
+
+/* --- Reading --- */
+
+static int begin_reads(struct store *s, struct error *err)
+{
+    if (s->reading)
+        return 0;
+    int rc = s->reader == NULL ? MDB_PANIC : mdb_txn_renew(s->reader);
+    if (rc != 0)
+        return store_explain(s, rc, "read", err);
+    s->reading = true;
+    return 0;
+}
+
+void store_end_reads(struct store *s)
+{
+    if (s->reading)
+        mdb_txn_reset(s->reader);
+    s->reading = false;
+}
+
+static bool decode(const struct store *s, const uint8_t *key,
+                   const MDB_val *value, struct token_record *record)
+{
+    struct token_seal seal = {.key = key, .secret = s->secret};
+
+    return token_decode(value->mv_data, value->mv_size, &seal, record);
+}
+
+enum store_found store_find(struct store *s, const uint8_t key[TOKEN_KEY_LEN],
+                            struct token_record *record, struct error *err)
+{
+    MDB_val name = val_of(key, TOKEN_KEY_LEN), value;
+
+    if (begin_reads(s, err) != 0)
+        return STORE_FAILED;
+    int rc = mdb_get(s->reader, s->tokens, &name, &value);
+    if (rc == MDB_NOTFOUND)
+        return STORE_ABSENT;
+    if (rc != 0) {
+        store_explain(s, rc, "read", err);
+        return STORE_FAILED;
+    }
+    return decode(s, key, &value, record) ? STORE_FOUND : STORE_DAMAGED;
+}
+
+int store_get_last_used(const struct store *s, MDB_txn *txn, uint64_t row,
+                        int64_t *time)
+{
+    MDB_val key = val_of(&row, sizeof row), value;
+    int rc = mdb_get(txn, s->last_used, &key, &value);
+
+    *time = 0;
+    if (rc == 0 && value.mv_size == 8)
+        *time = (int64_t)load_le64(value.mv_data);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int store_raise_last_used(const struct store *s, MDB_txn *txn, uint64_t row,
+                          int64_t time)
+{
+    int64_t stored;
+    uint8_t bytes[8];
+    int rc = store_get_last_used(s, txn, row, &stored);
+
+    if (rc != 0 || stored >= time)
+        return rc;
+    store_le64(bytes, (uint64_t)time);
+    MDB_val key = val_of(&row, sizeof row), value = val_of(bytes, sizeof bytes);
+    return mdb_put(txn, s->last_used, &key, &value, 0);
+}
+
+/* --- Listing --- */
+
+struct listing {
+    struct store *s;
+    MDB_txn *txn;
+    struct journal_uses uses;
+    bool (*visit)(void *ctx, const struct store_listed *token);
+    void *ctx;
+};
+
+static int list_one(struct listing *l, const MDB_val *key, const MDB_val *value,
+                    bool *go_on)
+{
+    struct token_record record;
+    struct store_listed token = {.key = key->mv_data};
+
+    if (key->mv_size != TOKEN_KEY_LEN)
+        return MDB_CORRUPTED;
+    if (decode(l->s, token.key, value, &record)) {
+        int rc =
+            store_get_last_used(l->s, l->txn, record.row, &token.last_used);
+        if (rc != 0)
+            return rc;
+        int64_t in_journal = journal_uses_find(&l->uses, record.row);
+        if (in_journal > token.last_used)
+            token.last_used = in_journal;
+        token.record = &record;
+    }
+    *go_on = l->visit(l->ctx, &token);
+    return 0;
+}
+
+static int list_all(struct listing *l)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    bool go_on = true;
+    int rc = mdb_cursor_open(l->txn, l->s->tokens, &cursor);
+
+    if (rc != 0)
+        return rc;
+    while (go_on &&
+           (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        rc = list_one(l, &key, &value, &go_on);
+        if (rc != 0)
+            break;
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int store_list(struct store *s,
+               bool (*visit)(void *ctx, const struct store_listed *token),
+               void *ctx, struct error *err)
+{
+    struct listing l = {.s = s, .visit = visit, .ctx = ctx};
+
+    if (store_begin(s, MDB_RDONLY, &l.txn, err) != 0)
+        return -1;
+    int rc = journal_uses_load(s, l.txn, &l.uses);
+    if (rc == 0)
+        rc = list_all(&l);
+    journal_uses_free(&l.uses);
+    mdb_txn_abort(l.txn);
+    return rc == 0 ? 0 : store_explain(s, rc, "list its tokens", err);
+}

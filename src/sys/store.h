@@ -1,0 +1,134 @@
+/*
+ * The token store: one LMDB environment in the data directory
+ * (store.mdb, store.mdb-lock).
+ *
+ * Tables: meta (format, checksum secret, next row), tokens (SHA-256 of the
+ * token -> record), journal (sequence -> one batch of touches), last_used
+ * (row -> UTC seconds). journal.h says how the last two work together.
+ *
+ * Values are copied out before a read transaction ends; none spans a loop
+ * turn. Records are verified when read: a damaged one is never returned.
+ */
+#ifndef SYS_STORE_H
+#define SYS_STORE_H
+
+#include "base/error.h"
+#include "proto/token.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct store;
+
+enum store_access {
+    STORE_CREATE,  /* read and write; made when it does not exist */
+    STORE_EXISTING /* read and write; an error when it does not exist */
+};
+
+/*
+ * Open the store of a data directory.
+ * in:      dir is an existing directory; map_size bytes bound the file
+ *          (address space, not memory)
+ * returns: NULL, with the reason, when the directory or file is missing,
+ *          unreadable, foreign, damaged or of a newer format
+ */
+struct store *store_open(const char *dir, enum store_access access,
+                         size_t map_size, struct error *err);
+
+/* Close it; NULL is allowed. needs: no import and no other thread in it. */
+void store_close(struct store *s);
+
+/*
+ * Does the environment have to be closed and opened again (LMDB's MDB_PANIC,
+ * or a map that another process enlarged)? Until then every call fails.
+ */
+bool store_needs_reopen(const struct store *s);
+
+/*
+ * Close and open the environment again.
+ * needs: as store_close
+ * returns: 0, or -1 with the reason: still in need of a reopen
+ */
+int store_reopen(struct store *s, struct error *err);
+
+enum store_found {
+    STORE_FOUND,
+    STORE_ABSENT,
+    STORE_DAMAGED, /* a record is there, but does not verify */
+    STORE_FAILED   /* could not be read; err says why */
+};
+
+/*
+ * Look a token up by the SHA-256 of its bytes.
+ * needs: called from one thread only; store_end_reads at the end of the turn
+ * out:   *record when STORE_FOUND; *err when STORE_FAILED
+ */
+enum store_found store_find(struct store *s, const uint8_t key[TOKEN_KEY_LEN],
+                            struct token_record *record, struct error *err);
+
+/* End the turn's read transaction, if store_find began one. */
+void store_end_reads(struct store *s);
+
+/* --- Import: many tokens in one transaction, all or nothing. --- */
+
+struct store_import;
+
+enum store_import_result {
+    STORE_IMPORT_CREATED,
+    STORE_IMPORT_UNCHANGED, /* the same record was there */
+    STORE_IMPORT_CONFLICT,  /* another record was there; nothing was changed */
+    STORE_IMPORT_FAILED     /* err says why; only abort may follow */
+};
+
+/* One token to import. */
+struct store_row {
+    const uint8_t *key;                /* TOKEN_KEY_LEN bytes */
+    const struct token_record *record; /* its row is ignored, and assigned */
+    int64_t last_used;                 /* UTC seconds; 0 = never used */
+};
+
+/*
+ * Begin an import. Waits for the writer of another process.
+ * returns: NULL with the reason
+ */
+struct store_import *store_import_begin(struct store *s, struct error *err);
+
+/*
+ * Add one token. Keys in ascending order are several times faster.
+ * A last use that is newer than the stored one is taken over, also for an
+ * unchanged record.
+ */
+enum store_import_result store_import_put(struct store_import *import,
+                                          const struct store_row *row,
+                                          struct error *err);
+
+/*
+ * Make all of it durable, and free the import.
+ * returns: 0, or -1 with the reason: nothing was written
+ */
+int store_import_commit(struct store_import *import, struct error *err);
+
+/* Forget all of it, and free the import; NULL is allowed. */
+void store_import_abort(struct store_import *import);
+
+/* --- Listing --- */
+
+/* One token of a listing. */
+struct store_listed {
+    const uint8_t *key;                /* TOKEN_KEY_LEN bytes */
+    const struct token_record *record; /* NULL when it does not verify */
+    int64_t last_used;                 /* UTC seconds; 0 = never used */
+};
+
+/*
+ * Visit every token in the order of its key, in one consistent snapshot. The
+ * last uses that are still in the journal are merged in.
+ * in:      visit returns false to stop
+ * returns: 0 when all were visited or visit stopped, or -1 with the reason
+ */
+int store_list(struct store *s,
+               bool (*visit)(void *ctx, const struct store_listed *token),
+               void *ctx, struct error *err);
+
+#endif

@@ -1,0 +1,165 @@
+/*
+ * Importing: one write transaction, so that a reader sees all of it or none.
+ */
+#include "sys/store_env.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct store_import {
+    struct store *s;
+    MDB_txn *txn;
+    MDB_cursor *tokens;
+    uint64_t next_row;
+    uint8_t last_key[TOKEN_KEY_LEN]; /* the table's greatest */
+    bool has_last_key;
+};
+
+static int begin(struct store_import *im)
+{
+    MDB_val key, value;
+    int rc = store_get_number(im->s, im->txn, META_NEXT_ROW, &im->next_row);
+
+    if (rc == 0)
+        rc = mdb_cursor_open(im->txn, im->s->tokens, &im->tokens);
+    if (rc != 0)
+        return rc;
+    rc = mdb_cursor_get(im->tokens, &key, &value, MDB_LAST);
+    if (rc == MDB_NOTFOUND)
+        return 0;
+    if (rc == 0 && key.mv_size != TOKEN_KEY_LEN)
+        return MDB_CORRUPTED;
+    if (rc == 0) {
+        memcpy(im->last_key, key.mv_data, TOKEN_KEY_LEN);
+        im->has_last_key = true;
+    }
+    return rc;
+}
+
+struct store_import *store_import_begin(struct store *s, struct error *err)
+{
+    struct store_import *im = calloc(1, sizeof *im);
+
+    if (im == NULL) {
+        error_set(err, "import: out of memory");
+        return NULL;
+    }
+    im->s = s;
+    if (store_begin(s, 0, &im->txn, err) != 0) {
+        free(im);
+        return NULL;
+    }
+    int rc = begin(im);
+    if (rc != 0) {
+        store_explain(s, rc, "begin an import", err);
+        store_import_abort(im);
+        return NULL;
+    }
+    return im;
+}
+
+static bool is_same(const struct token_record *a, const struct token_record *b)
+{
+    return a->created == b->created && a->not_before == b->not_before &&
+           a->expires == b->expires && a->revoked == b->revoked &&
+           a->username_len == b->username_len &&
+           memcmp(a->username, b->username, a->username_len) == 0;
+}
+
+/* A key after all others goes to the end of the tree without a search. */
+static unsigned put_flags(const struct store_import *im, const uint8_t *key)
+{
+    bool is_last =
+        !im->has_last_key || memcmp(key, im->last_key, TOKEN_KEY_LEN) > 0;
+
+    return is_last ? MDB_APPEND : MDB_NOOVERWRITE;
+}
+
+static int insert(struct store_import *im, const struct store_row *row,
+                  const struct token_seal *seal, MDB_val *value)
+{
+    struct token_record record = *row->record;
+    uint8_t packed[TOKEN_RECORD_MAX];
+    MDB_val key = {TOKEN_KEY_LEN, (void *)(uintptr_t)row->key};
+    unsigned flags = put_flags(im, row->key);
+
+    record.row = im->next_row;
+    value->mv_size = token_encode(&record, seal, packed);
+    value->mv_data = packed;
+    int rc = mdb_cursor_put(im->tokens, &key, value, flags);
+    if (rc != 0)
+        return rc;
+    im->next_row++;
+    if (flags == MDB_APPEND) {
+        memcpy(im->last_key, row->key, TOKEN_KEY_LEN);
+        im->has_last_key = true;
+    }
+    if (row->last_used == 0)
+        return 0;
+    return store_raise_last_used(im->s, im->txn, record.row, row->last_used);
+}
+
+/* There is a record of this key: is it the same one? */
+static int compare(struct store_import *im, const struct store_row *row,
+                   const struct token_seal *seal, const MDB_val *value,
+                   enum store_import_result *result)
+{
+    struct token_record stored;
+
+    *result = STORE_IMPORT_CONFLICT;
+    if (!token_decode(value->mv_data, value->mv_size, seal, &stored) ||
+        !is_same(&stored, row->record))
+        return 0;
+    *result = STORE_IMPORT_UNCHANGED;
+    return store_raise_last_used(im->s, im->txn, stored.row, row->last_used);
+}
+
+enum store_import_result store_import_put(struct store_import *im,
+                                          const struct store_row *row,
+                                          struct error *err)
+{
+    struct token_seal seal = {.key = row->key, .secret = im->s->secret};
+    enum store_import_result result = STORE_IMPORT_CREATED;
+    MDB_val value;
+    int rc = insert(im, row, &seal, &value);
+
+    if (rc == MDB_KEYEXIST)
+        rc = compare(im, row, &seal, &value, &result);
+    if (rc == 0)
+        return result;
+    store_explain(im->s, rc, "write", err);
+    return STORE_IMPORT_FAILED;
+}
+
+static void free_import(struct store_import *im)
+{
+    if (im->tokens != NULL)
+        mdb_cursor_close(im->tokens);
+    free(im);
+}
+
+int store_import_commit(struct store_import *im, struct error *err)
+{
+    struct store *s = im->s;
+    int rc = store_put_number(s, im->txn, META_NEXT_ROW, im->next_row);
+
+    if (rc != 0) {
+        store_import_abort(im);
+        return store_explain(s, rc, "write", err);
+    }
+    MDB_txn *txn = im->txn;
+    /* A cursor of a write transaction must be closed before it ends. */
+    free_import(im);
+    return store_commit(s, txn, err);
+}
+
+void store_import_abort(struct store_import *im)
+{
+    if (im == NULL)
+        return;
+    if (im->tokens != NULL)
+        mdb_cursor_close(im->tokens);
+    im->tokens = NULL;
+    mdb_txn_abort(im->txn);
+    free_import(im);
+}

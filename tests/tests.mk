@@ -1,0 +1,135 @@
+# Test programs are built with the sanitizers on glibc; results land in
+# build/results as JUnit XML and tests/tally.py counts them.
+
+.PHONY: test test-programs test-peers check lint lint-steps fuzz
+PYTHON := /usr/bin/python3
+TALLY  := tests/tally.py
+UNITS   := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
+            -fno-omit-frame-pointer
+TEST_FLAGS := -std=c11 -g -O1 $(SANITIZE) $(WARN) -Itests/unit
+
+build/san/%.o: %.c Makefile tests/tests.mk | $(GEN_H)
+	@mkdir -p $(@D)
+	@gcc $(CPPFLAGS) $(TEST_FLAGS) -MD -MP -c -o $@ $<
+
+build/san/lib.a: $(call objects,san,$(LIB_SRC) $(GEN_SRC)) Makefile
+	@rm -f $@
+	@ar rcsD $@ $(filter %.o,$^)
+
+TEST_LIBS := build/san/lib.a $(call vendor_libs,san)
+build/test/%: build/san/tests/unit/%.o $(TEST_LIBS)
+	@mkdir -p $(@D)
+	@gcc $(SANITIZE) -o $@ $^ -lcmocka -lpthread
+
+build/replay/%: build/san/tests/fuzz/fuzz_%.o \
+                build/san/tests/fuzz/replay_main.o $(TEST_LIBS)
+	@mkdir -p $(@D)
+	@gcc $(SANITIZE) -o $@ $^ -lpthread
+
+test-programs: all build/echo $(UNITS:%=build/test/%) $(FUZZERS:%=build/replay/%)
+
+TEST_OUT := build/results/test
+test:
+	@tools/need test
+	@rm -rf $(TEST_OUT) build/test build/replay
+	+@$(TALLY) item $(TEST_OUT) build -- \
+	    $(MAKE) --no-print-directory -k test-programs || true
+	@for unit in $(UNITS); do \
+	    $(TALLY) suite $(TEST_OUT) $$unit -- build/test/$$unit || true; \
+	done
+	@for name in $(FUZZERS); do \
+	    $(TALLY) item $(TEST_OUT) replay_$$name -- build/replay/$$name \
+	        tests/fuzz/corpus/$$name tests/fuzz/regress/$$name || true; \
+	done
+	@$(TALLY) suite --stream $(TEST_OUT) e2e -- $(PYTHON) -m pytest -q \
+	    -p no:cacheprovider --junitxml=$(TEST_OUT)/e2e.xml tests/e2e || true
+	@$(TALLY) report $(TEST_OUT)
+
+PEERS_OUT := build/results/peers
+test-peers:
+	@tools/need peers
+	@rm -rf $(PEERS_OUT)
+	+@$(TALLY) item $(PEERS_OUT) build -- \
+	    $(MAKE) --no-print-directory all build/echo || true
+	@$(TALLY) suite --stream $(PEERS_OUT) peers -- $(PYTHON) -m pytest -q \
+	    -p no:cacheprovider --junitxml=$(PEERS_OUT)/peers.xml tests/peers || true
+	@$(TALLY) report $(PEERS_OUT)
+
+# Lint. What both compilers and clang-tidy have passed is not read again.
+TEST_SRC := $(wildcard tests/unit/*.c tests/fuzz/*.c tests/echo/*.c)
+SHIPPED  := $(SRC) $(wildcard $(ECHO).c)
+checked   = $(patsubst %.c,build/check/$(1)/%.o,$(SRC) $(TEST_SRC))
+STRICT   := $(CPPFLAGS) -std=c11 $(WARN) -Werror -Itests/unit -MD -MP
+
+build/check/gcc/%.o: %.c Makefile | $(GEN_H)
+	@mkdir -p $(@D)
+	@gcc $(STRICT) -O2 -c -o $@ $<
+
+build/check/clang/%.o: %.c Makefile | $(GEN_H)
+	@mkdir -p $(@D)
+	@clang $(STRICT) -O2 -c -o $@ $<
+
+# The dependencies of a tidied file are those of its gcc object.
+build/check/tidy/%.o: %.c build/check/gcc/%.o .clang-tidy
+	@mkdir -p $(@D)
+	@clang-tidy --quiet $< -- $(CPPFLAGS) -std=c11 2>$@.log || \
+	    { cat $@.log; exit 1; }
+	@touch $@
+
+.PHONY: check-gcc check-clang check-tidy
+check-gcc: $(call checked,gcc)
+check-clang: $(call checked,clang)
+check-tidy: $(patsubst %.c,build/check/tidy/%.o,$(SHIPPED))
+
+CHECK_OUT := build/results/check
+FORMATTED  = $(sort $(wildcard $(addsuffix /*.[ch],src/* tools tests/*)))
+check: lint-steps
+	+@for step in gcc clang tidy; do \
+	    $(TALLY) item $(CHECK_OUT) $$step -- \
+	        $(MAKE) --no-print-directory -k check-$$step || true; \
+	done
+	@$(TALLY) report $(CHECK_OUT)
+
+lint: lint-steps
+	@$(TALLY) report $(CHECK_OUT)
+
+lint-steps:
+	@tools/need check
+	@rm -rf $(CHECK_OUT)
+	+@$(TALLY) item $(CHECK_OUT) compiles -- \
+	    $(MAKE) --no-print-directory -k $(call objects,obj,$(SRC)) || true
+	@$(TALLY) item $(CHECK_OUT) format -- \
+	    clang-format --dry-run -Werror $(FORMATTED) || true
+	@$(TALLY) item $(CHECK_OUT) sources -- tests/lint/sources $(SRC) || true
+	@for step in layers sizes banned symbols; do \
+	    $(TALLY) item $(CHECK_OUT) $$step -- tests/lint/$$step || true; \
+	done
+
+# make fuzz SECONDS=60: each target for so long, new inputs into build/fuzz.
+SECONDS := 30
+build/fuzz/obj/%.o: %.c Makefile tests/tests.mk | $(GEN_H)
+	@mkdir -p $(@D)
+	@clang $(CPPFLAGS) $(TEST_FLAGS) -fsanitize=fuzzer-no-link -MD -MP \
+	    -c -o $@ $<
+
+build/fuzz/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o \
+                   $(call objects,fuzz/obj,$(LIB_SRC) $(GEN_SRC)) \
+                   $(call vendor_libs,fuzz)
+	@clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ -lpthread
+
+fuzz:
+	@tools/need fuzz
+	@$(MAKE) --no-print-directory $(FUZZERS:%=build/fuzz/fuzz_%)
+	@for name in $(FUZZERS); do \
+	    echo "== $$name"; mkdir -p build/fuzz/new/$$name build/fuzz/crash; \
+	    build/fuzz/fuzz_$$name -max_total_time=$(SECONDS) -verbosity=0 \
+	        -print_final_stats=1 -artifact_prefix=build/fuzz/crash/$$name- \
+	        build/fuzz/new/$$name tests/fuzz/corpus/$$name || exit 1; \
+	done
+
+-include $(patsubst %.c,build/san/%.d,$(LIB_SRC) $(TEST_SRC))
+-include $(patsubst %.o,%.d,$(call checked,gcc) $(call checked,clang))
+-include $(patsubst %.c,build/fuzz/obj/%.d,$(LIB_SRC) $(TEST_SRC))

@@ -1,0 +1,35 @@
+/*
+ * What is wrong with an import's file: the first faults in the order of their
+ * lines, and how many there are in all.
+ */
+#ifndef TOOLS_IMPORT_FAULTS_H
+#define TOOLS_IMPORT_FAULTS_H
+
+#include "tools/import_row.h"
+
+#include <stdio.h>
+
+enum { IMPORT_FAULTS_MAX = 100 }; /* that are reported one by one */
+
+struct import_faults {
+    struct import_fault kept[IMPORT_FAULTS_MAX]; /* by line and column */
+    size_t kept_count;
+    uint64_t count; /* all of them */
+};
+
+/* Start with none. */
+void import_faults_init(struct import_faults *faults);
+
+/* Count a fault, and keep it if it is among the first. */
+void import_faults_add(struct import_faults *faults,
+                       const struct import_fault *fault);
+
+/*
+ * Print one line for each that is kept,
+ *     FILE:LINE:COLUMN: column NAME: reason
+ * and how many more there are.
+ */
+void import_faults_print(const struct import_faults *faults, const char *file,
+                         FILE *out);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * The rows of an import between reading and writing: gathered, sorted by key,
+ * searched for duplicates. Grows by about 110 bytes a row plus the username
+ * (space grows in powers of two; what is not used is never touched); it holds
+ * keys (hashes), never tokens.
+ */
+#ifndef TOOLS_IMPORT_SET_H
+#define TOOLS_IMPORT_SET_H
+
+#include "base/sort.h"
+#include "tools/import_row.h"
+
+/* Where a row's token stands in the file. */
+struct import_place {
+    uint64_t line;   /* 1-based */
+    uint64_t column; /* 1-based */
+};
+
+struct import_set {
+    uint8_t *mem;            /* packed rows, one after the other */
+    size_t len, cap;         /* bytes used and there */
+    struct sort_pair *order; /* key: first 8 bytes of the row's, big-endian;
+                                value: the row's offset in mem */
+    size_t count;            /* rows */
+    size_t order_cap;        /* rows that order has room for */
+};
+
+/* Start empty. owns: release with import_set_fini */
+void import_set_init(struct import_set *set);
+
+/* Free all; empty afterwards. */
+void import_set_fini(struct import_set *set);
+
+/* Keep a copy of a row. returns: false when there is no memory; unchanged */
+bool import_set_add(struct import_set *set, const struct import_row *row,
+                    struct import_place place);
+
+/*
+ * Order the rows by key; those of one token keep the file's order. Takes
+ * another 16 bytes a row while it runs.
+ * returns: false when there is no memory
+ */
+bool import_set_sort(struct import_set *set);
+
+/*
+ * Copy row number i out.
+ * needs: i < set->count; the order is the file's, or the keys' after sorting
+ */
+void import_set_get(const struct import_set *set, size_t i,
+                    struct import_row *row, struct import_place *place);
+
+/*
+ * Does an earlier row hold the token of row i?
+ * needs:   a sorted set; i < set->count
+ * returns: that row's line, or 0
+ */
+uint64_t import_set_repeats(const struct import_set *set, size_t i);
+
+#endif
