@@ -19,7 +19,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-TIMEOUT_S = 1200
+TIMEOUT_S = 900
 KEEP_TAIL = 20000
 # XML has no way to hold most control characters.
 UNPRINTABLE = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd]")
@@ -91,8 +91,10 @@ def command_item(options):
 def command_suite(options):
     for old in result_files(options.dir, options.name):
         old.unlink()
+    # Absolute: a test may change its directory.
+    name = options.name
     env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="xml",
-               CMOCKA_XML_FILE=f"{options.dir}/{options.name}.%g.xml")
+               CMOCKA_XML_FILE=f"{options.dir.resolve()}/{name}.%g.xml")
     status, output = run(options.command, env, options.stream)
     cases = [case for path in result_files(options.dir, options.name)
              for case in read_cases(path)]

@@ -1,6 +1,7 @@
 #include "app/config.h"
 
 #include "app/limits.h"
+#include "sys/net.h"
 
 #define FIELD(name) offsetof(struct config, name)
 
@@ -58,6 +59,25 @@ static const struct option_table table = {
     sizeof specs / sizeof *specs,
 };
 
+static int check_addresses(const char *option, const struct option_list *list,
+                           bool only_loopback, struct error *err)
+{
+    struct net_address address;
+    struct error why;
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (net_parse(list->item[i], &address, &why) != 0)
+            return error_set(err, "--%s: %s", option, why.text);
+        if (only_loopback && !net_is_loopback(&address))
+            return error_set(err,
+                             "--%s %s: tokens would cross the network in "
+                             "clear; use 127.0.0.1, or add --plain-anywhere "
+                             "when something else encrypts",
+                             option, list->item[i]);
+    }
+    return 0;
+}
+
 static int check(const struct config *c, struct error *err)
 {
     if (c->data_dir == NULL)
@@ -67,7 +87,10 @@ static int check(const struct config *c, struct error *err)
     if (c->cert_file != NULL && c->hosts.count > 0)
         return error_set(err, "--host is for the local certificate; it cannot "
                               "go with --cert");
-    return 0;
+    if (check_addresses("listen", &c->listen, false, err) != 0)
+        return -1;
+    return check_addresses("listen-plain", &c->listen_plain, !c->plain_anywhere,
+                           err);
 }
 
 enum options_result config_parse(int argc, char **argv, struct config *c,

@@ -10,10 +10,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum {
     COMPLAINT_S = 10, /* between two log lines about one kind of trouble */
-    REOPEN_MS = 1000  /* between two attempts */
+    REOPEN_MS = 1000, /* between two attempts that fail */
+    PAUSE_TRIES = 20  /* for the committer to leave the store; 1 ms each */
 };
 
 struct lobby {
@@ -23,7 +25,8 @@ struct lobby {
     void *arena_mem;
     int64_t now;          /* UTC seconds, of this turn */
     int64_t complained;   /* UTC seconds, last line about the store */
-    int64_t reopen_at_ms; /* monotonic */
+    int64_t now_ms;       /* monotonic, of this turn */
+    int64_t reopen_at_ms; /* monotonic; not before */
 };
 
 /* --- Trouble --- */
@@ -82,6 +85,50 @@ static void admit(struct lobby *l, struct session *s,
     wipe(reply, len);
 }
 
+/*
+ * The thread that met the failure leaves the store within moments; players
+ * need not notice.
+ */
+static bool pause_committer(struct lobby *l)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+
+    for (int i = 0; i < PAUSE_TRIES; i++) {
+        if (committer_try_pause(l->committer))
+            return true;
+        nanosleep(&moment, NULL);
+    }
+    return false;
+}
+
+/* After a failed commit LMDB lets nobody read before a reopen. */
+static void reopen_store(struct lobby *l)
+{
+    struct error err;
+
+    if (l->now_ms < l->reopen_at_ms || !pause_committer(l))
+        return;
+    int rc = store_reopen(l->store, &err);
+    committer_resume(l->committer);
+    if (rc == 0) {
+        log_write(LOG_INFO, "store_reopened", (struct log_field[]){{0}});
+        return;
+    }
+    l->reopen_at_ms = l->now_ms + REOPEN_MS;
+    complain(l, "store_reopen_failed", err.text);
+}
+
+static enum store_found find(struct lobby *l, const uint8_t key[TOKEN_KEY_LEN],
+                             struct token_record *record, struct error *err)
+{
+    enum store_found found = store_find(l->store, key, record, err);
+
+    if (found != STORE_FAILED || !store_needs_reopen(l->store))
+        return found;
+    reopen_store(l);
+    return store_find(l->store, key, record, err);
+}
+
 static void log_in(struct lobby *l, struct session *s,
                    const uint8_t token[TOKEN_LEN])
 {
@@ -90,7 +137,7 @@ static void log_in(struct lobby *l, struct session *s,
     uint8_t key[TOKEN_KEY_LEN];
 
     digest_sha256(token, TOKEN_LEN, key);
-    enum store_found found = store_find(l->store, key, &record, &err);
+    enum store_found found = find(l, key, &record, &err);
     if (found == STORE_FAILED) {
         complain(l, "store_failed", err.text);
         session_fail(s, WS_CLOSE_INTERNAL, "the store cannot be read");
@@ -166,36 +213,22 @@ static bool collect(void *ctx, uint64_t *ticket)
     return true;
 }
 
-static void begin_turn(void *ctx)
+static void begin_turn(void *ctx, int64_t now_ms)
 {
     struct lobby *l = ctx;
 
     l->now = clock_utc_s();
+    l->now_ms = now_ms;
 }
 
-/* The loop may wait for this open: nothing can be served without it. */
-static void reopen_if_needed(struct lobby *l, int64_t now_ms)
-{
-    struct error err;
-
-    if (!store_needs_reopen(l->store) || now_ms < l->reopen_at_ms ||
-        !committer_try_pause(l->committer))
-        return;
-    if (store_reopen(l->store, &err) == 0)
-        log_event(LOG_INFO, "store_reopened", LOG_NUMBER("time_ms", now_ms));
-    else
-        complain(l, "store_reopen_failed", err.text);
-    committer_resume(l->committer);
-    l->reopen_at_ms = now_ms + REOPEN_MS;
-}
-
-static int64_t end_turn(void *ctx, int64_t now_ms)
+static int64_t end_turn(void *ctx)
 {
     struct lobby *l = ctx;
 
     store_end_reads(l->store);
-    reopen_if_needed(l, now_ms);
-    committer_submit(l->committer, now_ms);
+    if (store_needs_reopen(l->store))
+        reopen_store(l);
+    committer_submit(l->committer, l->now_ms);
     int64_t retry_ms = committer_retry_ms(l->committer);
     if (store_needs_reopen(l->store) && l->reopen_at_ms < retry_ms)
         return l->reopen_at_ms;

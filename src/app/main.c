@@ -72,24 +72,13 @@ static struct tls_server *load_tls(void *ctx, struct error *err)
 
 /* --- Serving --- */
 
-static void add_listeners(struct server_options *options,
-                          const struct option_list *addresses, bool is_tls)
-{
-    for (size_t i = 0; i < addresses->count; i++)
-        if (options->listener_count < SERVER_LISTENERS_MAX)
-            options->listeners[options->listener_count++] =
-                (struct server_listener){addresses->item[i], is_tls};
-}
-
-static struct server_options make_options(struct config *config,
-                                          struct lobby *lobby)
+static struct server_options make_options(struct config *config)
 {
     struct server_options options = {
         .rules =
             {
                 .session =
                     {
-                        .app = lobby_app(lobby),
                         .header_max = config->max_header,
                         .message_max = config->max_message,
                         .output_max = config->max_output,
@@ -105,13 +94,10 @@ static struct server_options make_options(struct config *config,
                 .linger_ms = (int64_t)config->close_ms,
             },
         .max_connections = config->max_connections,
-        .plain_anywhere = config->plain_anywhere,
         .load_tls = load_tls,
         .tls_ctx = config,
     };
 
-    add_listeners(&options, &config->listen, true);
-    add_listeners(&options, &config->listen_plain, false);
     return options;
 }
 
@@ -121,14 +107,14 @@ static int refuse(const struct error *err)
     return EXIT_REFUSED;
 }
 
-static int serve_lobby(struct config *config, struct lobby *lobby)
+static int serve_lobby(struct server_options *options, struct lobby *lobby)
 {
     const struct server_service service = lobby_service(lobby);
-    struct server_options options = make_options(config, lobby);
     struct error err;
 
-    options.service = &service;
-    struct server *server = server_new(&options, &err);
+    options->rules.session.app = lobby_app(lobby);
+    options->service = &service;
+    struct server *server = server_new(options, &err);
     if (server == NULL)
         return refuse(&err);
     bool is_settled = server_run(server);
@@ -139,12 +125,17 @@ static int serve_lobby(struct config *config, struct lobby *lobby)
     return EXIT_OK;
 }
 
+/* The addresses first: when one is taken, nothing has been written yet. */
 static int serve(struct config *config)
 {
+    struct server_options options = make_options(config);
     struct error err;
 
     umask(077);
     forbid_dumps();
+    if (server_listen(&options, &config->listen, true, &err) != 0 ||
+        server_listen(&options, &config->listen_plain, false, &err) != 0)
+        return refuse(&err);
     struct store *store = store_open(config->data_dir, STORE_CREATE,
                                      (size_t)config->map_size, &err);
     if (store == NULL)
@@ -152,7 +143,7 @@ static int serve(struct config *config)
     struct lobby *lobby = lobby_new(store, (size_t)config->max_message, &err);
     if (lobby == NULL)
         return refuse(&err);
-    int status = serve_lobby(config, lobby);
+    int status = serve_lobby(&options, lobby);
     lobby_free(lobby);
     return status;
 }

@@ -344,7 +344,7 @@ static int64_t end_turn(struct server *s)
     sweep(s);
     int64_t due = timer_next_ms(&s->timers);
     if (service != NULL) {
-        int64_t service_due = service->end_turn(service->ctx, s->now_ms);
+        int64_t service_due = service->end_turn(service->ctx);
         if (service_due < due)
             due = service_due;
     }
@@ -362,7 +362,7 @@ static void turn(struct server *s, int64_t *due_ms)
     loop_wait(&s->loop, *due_ms == INT64_MAX || timeout > 0 ? timeout : 0);
     s->now_ms = clock_monotonic_ms();
     if (service != NULL)
-        service->begin_turn(service->ctx);
+        service->begin_turn(service->ctx, s->now_ms);
     handle_signals(s);
     release_waiting(s);
     handle_ready(s);
@@ -379,7 +379,7 @@ static void log_listening(const struct listener *l)
     net_local(l->fd, &address);
     net_format(&address, name);
     snprintf(url, sizeof url, "%s://%s/ws", l->is_tls ? "wss" : "ws", name);
-    log_event(LOG_INFO, "listening", LOG_TEXT("url", url));
+    log_event(LOG_INFO, "listening", LOG_WORD(url));
 }
 
 bool server_run(struct server *s)
@@ -400,28 +400,46 @@ bool server_run(struct server *s)
 
 /* --- Start and end --- */
 
-static int open_listener(struct server *s, const struct server_listener *wanted,
-                         struct error *err)
+static int listen_one(struct server_options *options, const char *address,
+                      bool is_tls, struct error *err)
 {
-    struct listener *l = &s->listeners[s->listener_count];
-    struct net_address address;
+    struct net_address parsed;
 
-    if (net_parse(wanted->address, &address, err) != 0)
+    if (options->listener_count == SERVER_LISTENERS_MAX)
+        return error_set(err, "more than %d addresses to listen on",
+                         SERVER_LISTENERS_MAX);
+    if (net_parse(address, &parsed, err) != 0)
         return -1;
-    if (!wanted->is_tls && !s->options->plain_anywhere &&
-        !net_is_loopback(&address))
-        return error_set(err,
-                         "--listen-plain %s: tokens would cross the network in "
-                         "clear; listen on 127.0.0.1, or say --plain-anywhere "
-                         "when something else encrypts",
-                         wanted->address);
-    l->fd = net_listen(&address, err);
-    if (l->fd < 0)
+    int fd = net_listen(&parsed, err);
+    if (fd < 0)
         return -1;
-    l->is_tls = wanted->is_tls;
-    l->fixed = loop_add_fixed(&s->loop, l->fd);
-    s->listener_count++;
+    options->listeners[options->listener_count++] =
+        (struct server_listener){.fd = fd, .is_tls = is_tls};
     return 0;
+}
+
+int server_listen(struct server_options *options,
+                  const struct option_list *addresses, bool is_tls,
+                  struct error *err)
+{
+    for (size_t i = 0; i < addresses->count; i++)
+        if (listen_one(options, addresses->item[i], is_tls, err) != 0)
+            return -1;
+    return 0;
+}
+
+static void take_listeners(struct server *s)
+{
+    for (size_t i = 0; i < s->options->listener_count; i++) {
+        const struct server_listener *from = &s->options->listeners[i];
+
+        s->listeners[i] = (struct listener){
+            .fd = from->fd,
+            .fixed = loop_add_fixed(&s->loop, from->fd),
+            .is_tls = from->is_tls,
+        };
+    }
+    s->listener_count = s->options->listener_count;
 }
 
 static int open_signals(struct server *s, struct error *err)
@@ -477,16 +495,15 @@ static int start(struct server *s, struct error *err)
 {
     const struct server_options *o = s->options;
 
-    if (loop_open(&s->loop, err) != 0 || take_memory(s, err) != 0 ||
-        open_signals(s, err) != 0)
+    if (loop_open(&s->loop, err) != 0)
+        return -1;
+    take_listeners(s);
+    if (take_memory(s, err) != 0 || open_signals(s, err) != 0)
         return -1;
     if (o->load_tls != NULL && (s->tls = o->load_tls(o->tls_ctx, err)) == NULL)
         return -1;
     if (o->service != NULL)
         s->service_fixed = loop_add_fixed(&s->loop, o->service->fd);
-    for (size_t i = 0; i < o->listener_count; i++)
-        if (open_listener(s, &o->listeners[i], err) != 0)
-            return -1;
     raise_descriptor_limit(o->max_connections);
     return 0;
 }

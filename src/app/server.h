@@ -11,6 +11,7 @@
 #define APP_SERVER_H
 
 #include "app/conn.h"
+#include "app/options.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -23,14 +24,14 @@ struct server_service {
     int fd; /* readable when something has finished */
     /* Take what has finished. returns: is there a ticket to release? */
     bool (*collect)(void *ctx, uint64_t *ticket);
-    void (*begin_turn)(void *ctx);
+    void (*begin_turn)(void *ctx, int64_t now_ms);
     /* returns: when the next turn is due at the latest; INT64_MAX never */
-    int64_t (*end_turn)(void *ctx, int64_t now_ms);
+    int64_t (*end_turn)(void *ctx);
     bool (*is_settled)(void *ctx); /* may the process end? */
 };
 
 struct server_listener {
-    const char *address; /* ADDR:PORT */
+    int fd; /* listening, non-blocking */
     bool is_tls;
 };
 
@@ -39,7 +40,7 @@ struct server_options {
     struct server_listener listeners[SERVER_LISTENERS_MAX];
     size_t listener_count;
     size_t max_connections;
-    bool plain_anywhere;                  /* plain listeners beyond loopback */
+
     const struct server_service *service; /* NULL: none */
     /* Load the certificate. NULL when no listener has TLS. */
     struct tls_server *(*load_tls)(void *ctx, struct error *err);
@@ -49,8 +50,18 @@ struct server_options {
 struct server;
 
 /*
- * Take memory and certificate, block the signals, and listen.
- * owns:    borrows the options, which must outlive it
+ * Listen on more addresses, each ADDR:PORT. Peers wait from now on; they are
+ * served when the server runs.
+ * returns: 0, or -1 with the reason
+ */
+int server_listen(struct server_options *options,
+                  const struct option_list *addresses, bool is_tls,
+                  struct error *err);
+
+/*
+ * Take memory and certificate, and block the signals.
+ * owns:    borrows the options, which must outlive it, and takes the
+ *          listeners in them over, also on failure
  * returns: NULL with the reason
  */
 struct server *server_new(const struct server_options *options,

@@ -211,8 +211,6 @@ static bool ec_matches(const br_ec_private_key *key,
 {
     uint8_t signature[139]; /* largest for P-521, as BearSSL states */
 
-    if (key->curve != public->curve)
-        return false;
     size_t len = br_ecdsa_sign_asn1_get_default()(
         br_ec_get_default(), &br_sha256_vtable, hash, key, signature);
     return len != 0 && br_ecdsa_vrfy_asn1_get_default()(

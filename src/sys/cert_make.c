@@ -13,6 +13,7 @@
 #define CA_DAYS          3650
 #define LEAF_DAYS        820
 #define SERIAL_LEN       16
+#define SIGNATURE_MAX    139 /* for P-521, as BearSSL states */
 #define SEED_LEN         32
 #define NAME_CAP         (X509_CN_MAX + 32)
 
@@ -125,22 +126,26 @@ void cert_key_format(const struct cert_key *key, struct cert_text *out)
     wipe(der, sizeof der);
 }
 
-/* Fill in the serial number, sign and write as PEM. */
-static int issue(struct x509_template *t, const br_ec_private_key *signer,
+/* spec: RFC 5280, 4.1.2.2: positive, unique without a count of those issued */
+static int draw_serial(uint8_t out[SERIAL_LEN], struct error *err)
+{
+    if (entropy_fill(out, SERIAL_LEN, err) != 0)
+        return -1;
+    out[0] = (out[0] & 0x3F) | 0x40; /* positive, always this long */
+    return 0;
+}
+
+/* Sign, and write as PEM. */
+static int issue(const struct x509_template *t, const br_ec_private_key *signer,
                  struct cert_text *out, struct error *err)
 {
-    uint8_t serial[SERIAL_LEN];
     uint8_t tbs_mem[DER_CAP];
     uint8_t cert_mem[DER_CAP];
     uint8_t hash[DIGEST_SHA256_LEN];
-    uint8_t signature[139]; /* the largest, for P-521 */
+    uint8_t signature[SIGNATURE_MAX];
     struct x509_signed s;
     struct span cert;
 
-    if (entropy_fill(serial, sizeof serial, err) != 0)
-        return -1;
-    serial[0] = (serial[0] & 0x3F) | 0x40; /* positive, always this long */
-    t->serial = (struct span){serial, sizeof serial};
     if (!x509_build_tbs(t, tbs_mem, sizeof tbs_mem, &s.tbs))
         return error_set(err, "the certificate to be made is too large");
     digest_sha256(s.tbs.ptr, s.tbs.len, hash);
@@ -158,13 +163,17 @@ int cert_make_ca(const struct cert_key *key, int64_t now, struct cert_text *out,
 {
     char cn[X509_CN_MAX];
     uint8_t name_mem[NAME_CAP];
+    uint8_t serial[SERIAL_LEN];
     struct span name;
 
+    if (draw_serial(serial, err) != 0)
+        return -1;
     snprintf(cn, sizeof cn, "openchampps local CA %02x%02x%02x%02x", key->id[0],
              key->id[1], key->id[2], key->id[3]);
     if (!x509_build_name(span_of(cn), name_mem, sizeof name_mem, &name))
         return error_set(err, "the CA's name is too long");
     struct x509_template t = {
+        .serial = {serial, sizeof serial},
         .issuer = name,
         .subject = name,
         .not_before = now - SECONDS_PER_HOUR,
@@ -184,14 +193,18 @@ int cert_make_leaf(const struct cert_leaf *leaf, struct cert_text *out,
     bool fits = strlen(leaf->hosts->first) <= X509_CN_MAX;
     const char *cn = fits ? leaf->hosts->first : "openchampps";
     uint8_t name_mem[NAME_CAP];
+    uint8_t serial[SERIAL_LEN];
     struct span name;
     int64_t end = leaf->now + (int64_t)LEAF_DAYS * SECONDS_PER_DAY;
 
     if (leaf->now > ca->not_after)
         return error_set(err, "the CA has expired");
+    if (draw_serial(serial, err) != 0)
+        return -1;
     if (!x509_build_name(span_of(cn), name_mem, sizeof name_mem, &name))
         return error_set(err, "the certificate's name is too long");
     struct x509_template t = {
+        .serial = {serial, sizeof serial},
         .issuer = ca->subject,
         .subject = name,
         .not_before = leaf->now - SECONDS_PER_HOUR,

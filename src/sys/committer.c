@@ -390,7 +390,7 @@ bool committer_collect_fold_error(struct committer *c, struct error *err)
 bool committer_try_pause(struct committer *c)
 {
     pthread_mutex_lock(&c->lock);
-    if (!c->is_working && c->slot_state == SLOT_EMPTY)
+    if (!c->is_working)
         return true;
     pthread_mutex_unlock(&c->lock);
     return false;

@@ -87,7 +87,7 @@ bool committer_collect_fold_error(struct committer *c, struct error *err);
 /*
  * Keep the thread out of the store, to reopen it.
  * returns: false when the thread is in the store right now; true obliges to
- *          call committer_resume
+ *          call committer_resume, and nothing else before it
  */
 bool committer_try_pause(struct committer *c);
 void committer_resume(struct committer *c);

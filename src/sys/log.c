@@ -62,6 +62,8 @@ static void put_field(struct line *l, const struct log_field *field)
 
     put_text(l, " ");
     put_text(l, field->name);
+    if (field->text == field->name)
+        return;
     put_text(l, "=");
     if (field->text == NULL) {
         snprintf(number, sizeof number, "%lld", (long long)field->number);

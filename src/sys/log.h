@@ -16,15 +16,16 @@ enum log_level { LOG_INFO, LOG_WARNING, LOG_ERROR };
 
 enum { LOG_LINE_MAX = 1024 /* bytes; longer lines are cut */ };
 
-/* One field; a text, or a number when text is NULL. */
+/* One field: a text, a word by itself, or a number when text is NULL. */
 struct log_field {
     const char *name; /* NULL ends a list */
-    const char *text;
+    const char *text; /* the name again: the field is only this word */
     int64_t number;
 };
 
 #define LOG_TEXT(name_, text_) \
     ((struct log_field){.name = (name_), .text = (text_)})
+#define LOG_WORD(word_) ((struct log_field){.name = (word_), .text = (word_)})
 #define LOG_NUMBER(name_, number_) \
     ((struct log_field){.name = (name_), .number = (int64_t)(number_)})
 

@@ -221,9 +221,28 @@ static int attach_tables(struct store *s, struct error *err)
     return 0;
 }
 
+/* Reading a page behind the end of the file would be a SIGBUS. */
+static int open_whole_env(struct store *s, struct error *err)
+{
+    bool is_short;
+
+    if (open_env(s, s->path, err) != 0)
+        return -1;
+    int rc = store_is_cut_short(s, &is_short);
+    if (rc != 0)
+        return store_explain(s, rc, "measure it", err);
+    if (!is_short)
+        return 0;
+    close_env(s);
+    if (!store_probe_short(s))
+        return error_set(err, "store %s: it is cut short; restore a backup",
+                         s->path);
+    return open_env(s, s->path, err);
+}
+
 static int attach(struct store *s, struct error *err)
 {
-    if (open_env(s, s->path, err) != 0 || attach_tables(s, err) != 0) {
+    if (open_whole_env(s, err) != 0 || attach_tables(s, err) != 0) {
         close_env(s);
         return -1;
     }

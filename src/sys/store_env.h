@@ -56,6 +56,18 @@ int store_get_number(const struct store *s, MDB_txn *txn, const char *name,
 int store_put_number(const struct store *s, MDB_txn *txn, const char *name,
                      uint64_t number);
 
+/*
+ * Does the file end before the last page that LMDB counts?
+ * returns: an LMDB result
+ */
+int store_is_cut_short(const struct store *s, bool *is_short);
+
+/*
+ * Are all the missing pages of such a file free ones, so that it is whole
+ * nevertheless? Asks a child process. needs: the environment is closed
+ */
+bool store_probe_short(const struct store *s);
+
 #define META_NEXT_ROW "next_row"
 
 #endif

@@ -324,3 +324,38 @@ def test_log_of_a_broken_disk_is_short(server_factory):
         for i in range(200):
             client.login((VALID, SECOND, NEVER)[i % 3], 8)
     assert len(server.lines) - mark < 40, server.log_text()
+
+
+@needs_strace
+def test_signal_waits_for_a_slow_disk(server_factory):
+    """What was asked before the SIGTERM is kept and answered."""
+    server = server_factory()
+    client = server.open()
+    with Strace(server, SLOW):
+        client.send_json({"type": "token_auth", "payload": {"token": VALID}})
+        time.sleep(0.3)
+        begin = time.monotonic()
+        server.signal()
+        assert client.read_json(8)["type"] == "auth_success"
+        answered = time.monotonic()
+        assert client.read_close(8) == 1001
+        assert time.monotonic() - answered > 0.9
+        client.close()
+        assert server.wait(10) == 0
+        assert time.monotonic() - begin < 10
+    assert last_used(server.data, VALID) is not None
+
+
+@needs_strace
+def test_signal_does_not_wait_for_a_broken_disk(server_factory):
+    """It ends in time, and says that something was not written."""
+    server = server_factory()
+    client = server.open()
+    with Strace(server, BROKEN[2]):
+        assert client.login(VALID, 8)["type"] == "auth_success"
+        begin = time.monotonic()
+        server.signal()
+        server.wait(12)
+        assert time.monotonic() - begin < 11
+    client.close()
+    assert "level=error" in server.log_text()

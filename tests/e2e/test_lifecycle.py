@@ -13,7 +13,8 @@ import pytest
 
 import wsraw
 from conftest import (AWKWARD, REVOKED, SECOND, TOKEN_ERROR, VALID,
-                      import_rows, last_used, row, run, token, wait_until)
+                      import_rows, last_used, row, run, soon, token,
+                      wait_until)
 from wsraw import TEXT, close_frame, frame
 
 GOOD = '{"type":"token_auth","payload":{"token":"%s"}}' % VALID
@@ -256,6 +257,20 @@ def test_revoked_player_is_sent_away(server_factory):
     stays.close()
 
 
+def test_expired_player_is_sent_away(server_factory):
+    """A change from outside makes the server look again at its players."""
+    server = server_factory()
+    import_rows(server.data, [row(token(0x71), "brief",
+                                  expires_at=soon(3))])
+    gone, stays = server.open(token=token(0x71)), server.open(token=VALID)
+    time.sleep(4.2)
+    import_rows(server.data, [row(token(0x72), "new")])
+    assert gone.read_close(3) == 1008
+    gone.expect_eof()
+    stays.expect_alive()
+    stays.close()
+
+
 def test_import_does_not_stall_logins(server_factory):
     server = server_factory()
     with server.open() as client:
@@ -331,10 +346,11 @@ def test_nothing_leaks(server_factory):
     assert resident_kib(server) < memory + 1024
 
 
-def test_peer_that_never_reads(server_factory):
+@pytest.mark.parametrize("tls", [True, False])
+def test_peer_that_never_reads(server_factory, tls):
     """Its answers fill the pipe; then it is not read any more."""
     server = server_factory()
-    client = server.open(tls=False)
+    client = server.open(tls)
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     before = resident_kib(server)
     data = frame(TEXT, GOOD) * 1000
@@ -344,7 +360,7 @@ def test_peer_that_never_reads(server_factory):
         while sent < 200:
             client.sock.sendall(data)
             sent += 1
-    except (socket.timeout, ConnectionError):
+    except (socket.timeout, ConnectionError, ssl.SSLError):
         pass
     assert sent < 200, "the server took 18 MB and nobody read an answer"
     assert resident_kib(server) < before + 8192

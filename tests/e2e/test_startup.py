@@ -291,13 +291,13 @@ def test_database_of_a_newer_version_of_ours(data_dir):
     refuses_database(data_dir, "newer")
 
 
-@pytest.mark.parametrize("keep", [1, 4095, 4096, 5000, 8192, 0.5, -4096, -1])
+@pytest.mark.parametrize("keep", [1, 4095, 4096, 5000, 8192, 0.5])
 def test_database_cut_short(data_dir, keep):
     """As a full disk or a broken copy leaves it."""
     import_rows(data_dir, [row(token(i), "p%d" % i) for i in range(200)])
     path = data_dir / "store.mdb"
     data = path.read_bytes()
-    path.write_bytes(data[:int(keep * len(data)) if keep == 0.5 else keep])
+    path.write_bytes(data[:len(data) // 2 if keep == 0.5 else keep])
     refuses_database(data_dir)
 
 

@@ -1,6 +1,8 @@
 """TLS: one version, few ciphers, deadlines for what will not finish."""
 
+import collections
 import concurrent.futures
+import os
 import re
 import shutil
 import socket
@@ -12,7 +14,7 @@ import warnings
 import pytest
 
 import wsraw
-from conftest import VALID
+from conftest import VALID, run
 from wsraw import upgrade_request
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"),
@@ -315,20 +317,27 @@ def test_broken_record(server):
     health(server)
 
 
-# Deadlines, all at the same time since each takes its ten seconds
+# Deadlines, all at the same time since each takes its seconds
 
-def ends_after(client, low, high):
-    """The connection ends in this window; returns what came before."""
+Limits = collections.namedtuple("Limits", "handshake auth ping pong")
+DEFAULTS = Limits(10, 10, 30, 10)
+SHORT = Limits(3, 3, 4, 3)
+
+
+def check_time(spent, limit):
+    assert limit - 1 < spent < limit + 2.5, "ended after %.1f s" % spent
+
+
+def ends_after(client, limit):
+    """Silence ends the connection at this time."""
     begin = time.monotonic()
-    data = client.read_to_eof(high + 1)
-    spent = time.monotonic() - begin
-    assert low <= spent <= high, "ended after %.1f s" % spent
-    return data
+    client.read_to_eof(limit + 5)
+    check_time(time.monotonic() - begin, limit)
 
 
-def silent_handshake(server):
+def silent_handshake(server, limits):
     with wsraw.Client.connect(("127.0.0.1", server.port)) as client:
-        ends_after(client, 8.5, 12.5)
+        ends_after(client, limits.handshake)
 
 
 def client_hello():
@@ -340,70 +349,78 @@ def client_hello():
     return outgoing.read()
 
 
-def truncated_handshake(server, count):
+def truncated_handshake(server, limits, count):
     with wsraw.Client.connect(("127.0.0.1", server.port)) as client:
         client.send(client_hello()[:count])
-        ends_after(client, 8.5, 12.5)
+        ends_after(client, limits.handshake)
 
 
-def trickled(client, data):
-    """A byte a second does not move the deadline."""
+def trickled(client, data, limit):
+    """A byte now and then does not move the deadline."""
     begin = time.monotonic()
-    for i in range(15):
+    for i in range(25):
         client.send_quietly(data[i:i + 1])
         try:
-            if not client.fill(time.monotonic() + 1):
+            if not client.fill(time.monotonic() + limit / 10):
                 break
         except TimeoutError:
             pass
-    spent = time.monotonic() - begin
-    assert 8.5 < spent < 12.5, "ended after %.1f s" % spent
+    check_time(time.monotonic() - begin, limit)
 
 
-def trickled_handshake(server):
+def trickled_handshake(server, limits):
     with wsraw.Client.connect(("127.0.0.1", server.port)) as client:
-        trickled(client, client_hello())
+        trickled(client, client_hello(), limits.handshake)
 
 
-def no_request(server, tls):
+def no_request(server, limits, tls):
     with server.connect(tls) as client:
-        ends_after(client, 8.5, 12.5)
+        ends_after(client, limits.handshake)
 
 
-def trickled_request(server, tls):
+def trickled_request(server, limits, tls):
     with server.connect(tls) as client:
-        trickled(client, upgrade_request())
+        trickled(client, upgrade_request(), limits.handshake)
 
 
-def no_login(server, tls):
+def no_login(server, limits, tls):
     with server.open(tls) as client:
         begin = time.monotonic()
         client.send_json({"type": "chat"})
         client.read_json()
-        assert client.read_close(13) == 1008
-        assert 8.5 < time.monotonic() - begin < 12.5
+        assert client.read_close(limits.auth + 3) == 1008
+        check_time(time.monotonic() - begin, limits.auth)
         client.expect_eof()
 
 
-def pinged_when_idle(server, answer):
-    """A ping after 30 s; without a pong the end comes 10 s later."""
+def pinged_when_idle(server, limits, answer):
+    """Without a pong the end comes in time; a pong puts it off."""
     with server.open(token=VALID) as client:
         begin = time.monotonic()
-        ping = client.read_frame(34)
+        ping = client.read_frame(limits.ping + 5)
         assert ping.opcode == wsraw.PING
-        assert 28 < time.monotonic() - begin < 33
+        check_time(time.monotonic() - begin, limits.ping)
+        begin = time.monotonic()
         if answer:
             client.send_frame(wsraw.PONG, ping.payload)
-            time.sleep(12)
+            time.sleep(limits.pong + 0.5)
             client.expect_alive()
             return
-        begin = time.monotonic()
-        client.read_to_eof(14)
-        assert 8.5 < time.monotonic() - begin < 13.5
+        client.read_to_eof(limits.pong + 5)
+        check_time(time.monotonic() - begin, limits.pong)
 
 
 @pytest.mark.limit(90)
-def test_deadlines(server):
+@pytest.mark.parametrize("limits", [
+    SHORT, pytest.param(DEFAULTS, marks=pytest.mark.skipif(
+        "E2E_SLOW" not in os.environ,
+        reason="takes 45 s: set E2E_SLOW for it"))], ids=["short", "default"])
+def test_deadlines(server_factory, limits):
+    args = [] if limits == DEFAULTS else [
+        "--handshake-timeout", limits.handshake, "--auth-timeout",
+        limits.auth, "--ping-interval", limits.ping, "--pong-timeout",
+        limits.pong]
+    server = server_factory(*args)
     plan = [(silent_handshake,), (truncated_handshake, 3),
             (truncated_handshake, 100), (trickled_handshake,),
             (no_request, True), (no_request, False),
@@ -411,9 +428,18 @@ def test_deadlines(server):
             (no_login, True), (no_login, False), (pinged_when_idle, True),
             (pinged_when_idle, False)]
     with concurrent.futures.ThreadPoolExecutor(len(plan)) as pool:
-        jobs = {(task.__name__, *args): pool.submit(task, server, *args)
-                for task, *args in plan}
+        jobs = {(task.__name__, *more): pool.submit(task, server, limits,
+                                                    *more)
+                for task, *more in plan}
     problems = {name: job.exception() for name, job in jobs.items()
                 if job.exception()}
     assert not problems, problems
     health(server)
+
+
+def test_deadlines_by_default():
+    text = run("--help").stdout
+    for option, seconds in zip(("--handshake-timeout", "--auth-timeout",
+                                "--ping-interval", "--pong-timeout"),
+                               DEFAULTS):
+        assert re.search(r"%s SECONDS .*\[%ds\]" % (option, seconds), text)

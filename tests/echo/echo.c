@@ -85,21 +85,18 @@ static struct server_options make_options(struct echo_options *echo)
         .flush_ms = LIMIT_FLUSH_MS,
         .linger_ms = LIMIT_CLOSE_MS,
     };
-    for (size_t i = 0; i < echo->listen.count && i < 8; i++)
-        o.listeners[o.listener_count++] =
-            (struct server_listener){echo->listen.item[i], true};
-    for (size_t i = 0; i < echo->listen_plain.count && i < 8; i++)
-        o.listeners[o.listener_count++] =
-            (struct server_listener){echo->listen_plain.item[i], false};
     return o;
 }
 
 static int run(struct echo_options *echo)
 {
-    const struct server_options options = make_options(echo);
+    struct server_options options = make_options(echo);
+    struct server *server = NULL;
     struct error err;
-    struct server *server = server_new(&options, &err);
 
+    if (server_listen(&options, &echo->listen, true, &err) == 0 &&
+        server_listen(&options, &echo->listen_plain, false, &err) == 0)
+        server = server_new(&options, &err);
     if (server == NULL) {
         fprintf(stderr, "echo: %s\n", err.text);
         return 1;

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "guard.h"
 #include "proto/der.h"
 #include "sys/cert_bearssl.h"
 #include "sys/cert_load.h"
@@ -93,7 +94,7 @@ __attribute__((format(printf, 1, 2))) static int sh(const char *format, ...)
     vsnprintf(command, sizeof command, format, args);
     va_end(args);
     snprintf(quiet, sizeof quiet, "{ %s\n} >out.log 2>&1", command);
-    return system(quiet);
+    return system(quiet); /* NOLINT(cert-env33-c): ours, in a test */
 }
 
 static int setup(void **state)
@@ -128,7 +129,7 @@ static struct cert_source given(const char *cert, const char *key)
 /* An empty data directory of its own for each call. */
 static struct cert_source local(char dir[32])
 {
-    strcpy(dir, "data-XXXXXX");
+    snprintf(dir, 32, "data-XXXXXX");
     assert_non_null(mkdtemp(dir));
     return (struct cert_source){.data_dir = dir, .now = (int64_t)time(NULL)};
 }
@@ -441,16 +442,14 @@ static void test_every_cut(void **state)
         "cert", {cert.ptr, cert.len}, "key", {key.ptr, key.len}};
     /* Without its last five dashes and newline PEM still ends. */
     for (size_t len = 0; len + 32 < cert.len; len++) {
-        uint8_t *exact = malloc(len);
-        memcpy(exact, cert.ptr, len);
+        uint8_t *exact = guard_copy(cert.ptr, len);
         pem.cert = (struct span){exact, len};
         assert_null(cert_load(&pem, 0, &err));
         free(exact);
     }
     pem.cert = (struct span){cert.ptr, cert.len};
     for (size_t len = 0; len + 32 < key.len; len++) {
-        uint8_t *exact = malloc(len);
-        memcpy(exact, key.ptr, len);
+        uint8_t *exact = guard_copy(key.ptr, len);
         pem.key = (struct span){exact, len};
         assert_null(cert_load(&pem, 0, &err));
         free(exact);
@@ -528,15 +527,20 @@ static void assert_text(const char *file, const char *const *lines)
         " > text.log",
         file);
     FILE *f = fopen("text.log", "r");
-    assert_non_null(f);
+    if (f == NULL) {
+        fail_msg("no output of openssl x509");
+        return;
+    }
     size_t n = fread(text, 1, sizeof text - 1, f);
     fclose(f);
     text[n] = '\0';
     const char *at = text;
     for (; *lines != NULL; lines++) {
         at = strstr(at, *lines);
-        if (at == NULL)
+        if (at == NULL) {
             fail_msg("'%s' not (in order) in: %s", *lines, text);
+            return;
+        }
     }
 }
 
@@ -577,8 +581,8 @@ static void test_made_certificates(void **state)
                   "Key Usage: critical Digital Signature ",
                   "Extended Key Usage: TLS Web Server Authentication ",
                   "Subject Key Identifier: ", "Authority Key Identifier: ",
-                  "DNS:play.example.org, DNS:*.example.org, IP "
-                  "Address:192.0.2.7, IP Address:2001:DB8:0:0:0:0:0:7 ",
+                  "DNS:play.example.org, DNS:*.example.org, ",
+                  "IP Address:192.0.2.7, ", "IP Address:2001:DB8:0:0:0:0:0:7 ",
                   NULL});
     in_dir(VERIFY "-attime 1800000000 -verify_hostname www.example.org"
                   " $D/tls/cert.pem",

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "guard.h"
 #include "proto/der.h"
 
 #include <stdio.h>
@@ -134,7 +135,7 @@ static void test_full_is_sticky(void **state)
     write_nested(&d);
     assert_true(der_finish(&d, &whole));
     for (size_t cap = 0; cap <= whole.len; cap++) {
-        uint8_t *mem = malloc(cap);
+        uint8_t *mem = guard_copy(enough, cap);
         struct span got = {NULL, 7};
         der_init(&d, mem, cap);
         write_nested(&d);
@@ -247,8 +248,7 @@ static void test_bad_times(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         size_t len = strlen(bad[i].text);
-        uint8_t *exact = malloc(len);
-        memcpy(exact, bad[i].text, len);
+        uint8_t *exact = guard_copy(bad[i].text, len);
         struct der_element e = {bad[i].tag, {exact, len}, {exact, len}};
         int64_t out = 77;
         assert_false(der_parse_time(&e, &out));
@@ -259,12 +259,10 @@ static void test_bad_times(void **state)
 
 static void assert_rejected(struct span bytes)
 {
-    uint8_t *exact = malloc(bytes.len);
+    uint8_t *exact = guard_copy(bytes.ptr, bytes.len);
     struct span rest = {exact, bytes.len};
     struct der_element e;
 
-    if (bytes.len > 0)
-        memcpy(exact, bytes.ptr, bytes.len);
     assert_false(der_next(&rest, &e));
     assert_ptr_equal(rest.ptr, exact);
     assert_int_equal(rest.len, bytes.len);
@@ -280,6 +278,8 @@ static void test_reader_rejects(void **state)
     assert_rejected(BYTES(0x30, 0x80, 0, 0));          /* indefinite */
     assert_rejected(BYTES(0x30, 0x81, 0x01, 0));       /* not shortest */
     assert_rejected(BYTES(0x30, 0x82, 0x00, 0x80, 0)); /* not shortest */
+    uint8_t long_form[3 + 127] = {0x04, 0x81, 0x7F};   /* fits the short one */
+    assert_rejected((struct span){long_form, sizeof long_form});
     assert_rejected(BYTES(0x30, 0x81));
     assert_rejected(BYTES(0x30, 0x82, 0x01));
     assert_rejected(BYTES(0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF));

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "guard.h"
 #include "proto/x509.h"
 
 #include <stdlib.h>
@@ -234,7 +235,7 @@ static void test_too_small(void **state)
     (void)state;
     assert_true(x509_build_tbs(&t, whole_mem, sizeof whole_mem, &s.tbs));
     for (size_t cap = 0; cap < s.tbs.len; cap++) {
-        uint8_t *mem = malloc(cap);
+        uint8_t *mem = guard_copy(whole_mem, cap);
         struct span tbs = {NULL, 7};
         assert_false(x509_build_tbs(&t, mem, cap, &tbs));
         assert_int_equal(tbs.len, 7);
@@ -243,7 +244,7 @@ static void test_too_small(void **state)
     assert_true(x509_build_cert(&s, cert_mem, sizeof cert_mem, &cert));
     size_t need = cert.len;
     for (size_t cap = 0; cap < need; cap++) {
-        uint8_t *mem = malloc(cap);
+        uint8_t *mem = guard_copy(cert_mem, cap);
         assert_false(x509_build_cert(&s, mem, cap, &cert));
         free(mem);
     }
@@ -258,8 +259,7 @@ static void test_every_cut_is_refused(void **state)
 
     (void)state;
     for (size_t len = 0; len < cert.len; len++) {
-        uint8_t *exact = malloc(len);
-        memcpy(exact, cert.ptr, len);
+        uint8_t *exact = guard_copy(cert.ptr, len);
         assert_false(x509_parse((struct span){exact, len}, &info));
         free(exact);
     }
@@ -281,8 +281,7 @@ static void test_every_damaged_byte(void **state)
     (void)state;
     for (size_t i = 0; i < cert.len; i++)
         for (size_t f = 0; f < sizeof flips; f++) {
-            uint8_t *exact = malloc(cert.len);
-            memcpy(exact, cert.ptr, cert.len);
+            uint8_t *exact = guard_copy(cert.ptr, cert.len);
             exact[i] ^= flips[f];
             if (x509_parse((struct span){exact, cert.len}, &info))
                 x509_has_name(&info, &names[1]);

@@ -1,0 +1,72 @@
+"""
+Our server against other people's programs: browsers, libraries, containers.
+
+    /usr/bin/python3 -m pytest tests/peers
+
+The servers, rows and fixtures are those of tests/e2e/conftest.py, which a
+test file gets by `import e2e`. What a test needs and the machine lacks is
+installed from Debian's packages where that is possible (`need`); else the
+test is skipped and says why.
+"""
+
+import importlib.util
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+REPO = pathlib.Path(__file__).resolve().parents[2]
+# What the tests install for themselves; it outlives them.
+SCRATCH = REPO / "build" / "peers"
+
+
+def load_e2e():
+    """tests/e2e/conftest.py, as a module of another name than this one."""
+    folder = REPO / "tests" / "e2e"
+    sys.path.insert(0, str(folder))
+    spec = importlib.util.spec_from_file_location("e2e",
+                                                  folder / "conftest.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["e2e"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+e2e = load_e2e()
+
+# Fixtures and hooks, found by their names.
+server_factory = e2e.server_factory
+module_server = e2e.module_server
+server = e2e.server
+pytest_configure = e2e.pytest_configure
+pytest_runtest_call = e2e.pytest_runtest_call
+pytest_runtest_makereport = e2e.pytest_runtest_makereport
+
+
+def install(packages):
+    """True where apt could install them."""
+    if os.getuid() != 0 or not shutil.which("apt-get"):
+        return False
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL,
+             "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
+    # An update that fails for one source may have done for the others.
+    subprocess.run([*apt, "update"], **quiet)
+    done = subprocess.run([*apt, "install", "-y", "--no-install-recommends",
+                           *packages], **quiet)
+    return done.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def need():
+    """need(command="package", …): the commands are there, or it skips."""
+    def check(**wanted):
+        missing = {c: p for c, p in wanted.items() if not shutil.which(c)}
+        if missing and not install(missing.values()):
+            pytest.skip("needs %s; Debian's %s could not be installed"
+                        % (", ".join(missing), ", ".join(missing.values())))
+
+    return check
