@@ -14,15 +14,16 @@ BASE  := base64 buf digest error siphash sort wipe
 PROTO := csv der http http_answer json msg timestamp token utf8 uuid \
          ws_frame ws_msg x509
 SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
-         journal link log loop net store store_import store_probe timer tls tls_client
-APP   := config conn lobby main options pool server session upgrade
-TOOLS := export health import import_faults import_row import_set
+         journal link log loop net store store_import store_probe \
+         store_read timer tls tls_client
+APP   := config conn listeners lobby options pool serve server session upgrade
+TOOLS := export health import import_faults import_row import_set main
 ECHO  := tests/echo/echo
 SRC   := $(wildcard $(BASE:%=src/base/%.c) $(PROTO:%=src/proto/%.c) \
                     $(SYS:%=src/sys/%.c) $(APP:%=src/app/%.c) \
                     $(TOOLS:%=tools/%.c))
 # What the echo server and the tests link: all but the program itself.
-LIB_SRC := $(filter-out src/app/main.c,$(SRC))
+LIB_SRC := $(filter-out tools/main.c,$(SRC))
 GEN_SRC := build/licenses.c
 GEN_H   := build/licenses.h build/versions.h
 

@@ -280,5 +280,5 @@ int options_complain(const char *command, const struct error *err)
     fprintf(stderr, "openchampps%s%s: %s; see openchampps%s%s --help\n",
             *command == '\0' ? "" : " ", command, err->text,
             *command == '\0' ? "" : " ", command);
-    return 2;
+    return EXIT_USAGE;
 }

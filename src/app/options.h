@@ -15,6 +15,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What every command of the binary ends with. */
+enum exit_status {
+    EXIT_OK = 0,
+    EXIT_REFUSED = 1, /* refused or failed */
+    EXIT_USAGE = 2    /* the command line is wrong */
+};
+
 enum option_kind {
     OPTION_FLAG,   /* bool; takes no value */
     OPTION_TEXT,   /* const char * */
@@ -66,7 +73,7 @@ enum options_result options_parse(const struct option_table *table, int argc,
 
 /*
  * Print "openchampps: …" (or with the command's name) and how to get help.
- * returns: EXIT_USAGE's value, 2
+ * returns: EXIT_USAGE
  */
 int options_complain(const char *command, const struct error *err);
 

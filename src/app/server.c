@@ -21,13 +21,6 @@ enum {
     COMPLAINT_MS = 10000,   /* between two log lines about a limit */
     DRAIN_MS = 9000,        /* from SIGTERM to the end at the latest */
     OTHER_DESCRIPTORS = 64, /* besides the connections */
-    LISTEN_NAME_MAX = NET_NAME_MAX + 16
-};
-
-struct listener {
-    int fd;
-    size_t fixed; /* index in the loop */
-    bool is_tls;
 };
 
 struct server {
@@ -37,8 +30,7 @@ struct server {
     struct timer_heap timers;
     struct timer wake; /* for the server itself: paused accepts, the drain */
     struct tls_server *tls;
-    struct listener listeners[SERVER_LISTENERS_MAX];
-    size_t listener_count;
+    struct listeners listeners;
     int signal_fd;
     size_t signal_fixed, service_fixed;
 
@@ -147,8 +139,8 @@ static void complain(struct server *s, const char *what, const char *why)
 
 static void set_accepting(struct server *s, bool is_accepting)
 {
-    for (size_t i = 0; i < s->listener_count; i++)
-        loop_enable_fixed(&s->loop, s->listeners[i].fixed, is_accepting);
+    for (size_t i = 0; i < s->listeners.count; i++)
+        loop_enable_fixed(&s->loop, s->listeners.item[i].fixed, is_accepting);
 }
 
 static void pause_accepting(struct server *s)
@@ -203,8 +195,8 @@ static bool accept_one(struct server *s, const struct listener *l)
 
 static void accept_all(struct server *s)
 {
-    for (size_t i = 0; i < s->listener_count; i++) {
-        const struct listener *l = &s->listeners[i];
+    for (size_t i = 0; i < s->listeners.count; i++) {
+        const struct listener *l = &s->listeners.item[i];
 
         for (int n = 0; n < ACCEPTS_PER_TURN; n++)
             if (!loop_fixed_is_ready(&s->loop, l->fixed) || !accept_one(s, l))
@@ -217,13 +209,9 @@ static void accept_all(struct server *s)
 static void begin_drain(struct server *s)
 {
     log_event(LOG_INFO, "stopping", LOG_NUMBER("connections", s->live_count));
-    set_accepting(s, false);
-    for (size_t i = 0; i < s->listener_count; i++) {
-        /* The loop must not see the number again. */
-        s->loop.fixed[s->listeners[i].fixed].fd = -1;
-        close(s->listeners[i].fd);
-    }
-    s->listener_count = 0;
+    for (size_t i = 0; i < s->listeners.count; i++)
+        loop_remove_fixed(&s->loop, s->listeners.item[i].fixed);
+    listeners_close(&s->listeners);
     s->drain_until_ms = s->now_ms + DRAIN_MS;
     s->paused_until_ms = INT64_MIN;
     timer_set(&s->timers, &s->wake, s->drain_until_ms);
@@ -371,23 +359,11 @@ static void turn(struct server *s, int64_t *due_ms)
     *due_ms = end_turn(s);
 }
 
-static void log_listening(const struct listener *l)
-{
-    char url[LISTEN_NAME_MAX], name[NET_NAME_MAX];
-    struct net_address address;
-
-    net_local(l->fd, &address);
-    net_format(&address, name);
-    snprintf(url, sizeof url, "%s://%s/ws", l->is_tls ? "wss" : "ws", name);
-    log_event(LOG_INFO, "listening", LOG_WORD(url));
-}
-
 bool server_run(struct server *s)
 {
     int64_t due_ms = INT64_MAX;
 
-    for (size_t i = 0; i < s->listener_count; i++)
-        log_listening(&s->listeners[i]);
+    listeners_log(&s->listeners);
     s->now_ms = clock_monotonic_ms();
     s->complained_ms = s->now_ms - COMPLAINT_MS;
     while (!s->is_ended)
@@ -400,46 +376,12 @@ bool server_run(struct server *s)
 
 /* --- Start and end --- */
 
-static int listen_one(struct server_options *options, const char *address,
-                      bool is_tls, struct error *err)
-{
-    struct net_address parsed;
-
-    if (options->listener_count == SERVER_LISTENERS_MAX)
-        return error_set(err, "more than %d addresses to listen on",
-                         SERVER_LISTENERS_MAX);
-    if (net_parse(address, &parsed, err) != 0)
-        return -1;
-    int fd = net_listen(&parsed, err);
-    if (fd < 0)
-        return -1;
-    options->listeners[options->listener_count++] =
-        (struct server_listener){.fd = fd, .is_tls = is_tls};
-    return 0;
-}
-
-int server_listen(struct server_options *options,
-                  const struct option_list *addresses, bool is_tls,
-                  struct error *err)
-{
-    for (size_t i = 0; i < addresses->count; i++)
-        if (listen_one(options, addresses->item[i], is_tls, err) != 0)
-            return -1;
-    return 0;
-}
-
 static void take_listeners(struct server *s)
 {
-    for (size_t i = 0; i < s->options->listener_count; i++) {
-        const struct server_listener *from = &s->options->listeners[i];
-
-        s->listeners[i] = (struct listener){
-            .fd = from->fd,
-            .fixed = loop_add_fixed(&s->loop, from->fd),
-            .is_tls = from->is_tls,
-        };
-    }
-    s->listener_count = s->options->listener_count;
+    s->listeners = s->options->listeners;
+    for (size_t i = 0; i < s->listeners.count; i++)
+        s->listeners.item[i].fixed =
+            loop_add_fixed(&s->loop, s->listeners.item[i].fd);
 }
 
 static int open_signals(struct server *s, struct error *err)
@@ -534,8 +476,7 @@ void server_free(struct server *s)
         return;
     for (size_t i = 0; i < s->live_count; i++)
         conn_shut(s->live[i]);
-    for (size_t i = 0; i < s->listener_count; i++)
-        close(s->listeners[i].fd);
+    listeners_close(&s->listeners);
     if (s->signal_fd >= 0)
         close(s->signal_fd);
     if (s->loop.fixed[0].fd >= 0)

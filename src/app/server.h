@@ -11,12 +11,10 @@
 #define APP_SERVER_H
 
 #include "app/conn.h"
-#include "app/options.h"
+#include "app/listeners.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-enum { SERVER_LISTENERS_MAX = 16 };
 
 /* What answers wait for. All functions are called by the loop. */
 struct server_service {
@@ -30,15 +28,9 @@ struct server_service {
     bool (*is_settled)(void *ctx); /* may the process end? */
 };
 
-struct server_listener {
-    int fd; /* listening, non-blocking */
-    bool is_tls;
-};
-
 struct server_options {
     struct conn_rules rules;
-    struct server_listener listeners[SERVER_LISTENERS_MAX];
-    size_t listener_count;
+    struct listeners listeners;
     size_t max_connections;
 
     const struct server_service *service; /* NULL: none */
@@ -48,15 +40,6 @@ struct server_options {
 };
 
 struct server;
-
-/*
- * Listen on more addresses, each ADDR:PORT. Peers wait from now on; they are
- * served when the server runs.
- * returns: 0, or -1 with the reason
- */
-int server_listen(struct server_options *options,
-                  const struct option_list *addresses, bool is_tls,
-                  struct error *err);
 
 /*
  * Take memory and certificate, and block the signals.

@@ -34,6 +34,12 @@ void loop_enable_fixed(struct loop *l, size_t index, bool is_enabled)
     l->fixed[index].events = is_enabled ? POLLIN : 0;
 }
 
+void loop_remove_fixed(struct loop *l, size_t index)
+{
+    l->fixed[index].fd = -1; /* poll passes over it */
+    l->fixed[index].revents = 0;
+}
+
 bool loop_fixed_is_ready(const struct loop *l, size_t index)
 {
     return (l->fixed[index].revents & POLLIN) != 0;

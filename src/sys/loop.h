@@ -15,7 +15,7 @@
 #include <sys/epoll.h>
 
 enum {
-    LOOP_FIXED_MAX = 24, /* descriptors of the fixed set */
+    LOOP_FIXED_MAX = 40, /* descriptors of the fixed set */
     LOOP_READY_MAX = 256 /* connections reported in one turn */
 };
 
@@ -38,6 +38,9 @@ size_t loop_add_fixed(struct loop *l, int fd);
 
 /* Leave a descriptor of the fixed set out, or take it in again. */
 void loop_enable_fixed(struct loop *l, size_t index, bool is_enabled);
+
+/* Forget a descriptor of the fixed set, before it is closed. */
+void loop_remove_fixed(struct loop *l, size_t index);
 
 /* Was it readable at the last wait? */
 bool loop_fixed_is_ready(const struct loop *l, size_t index);

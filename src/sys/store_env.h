@@ -22,6 +22,12 @@ struct store {
     char path[PATH_MAX];      /* of store.mdb */
 };
 
+/* A key or value for LMDB, which does not write to what it is given. */
+static inline MDB_val val_of(const void *data, size_t len)
+{
+    return (MDB_val){.mv_size = len, .mv_data = (void *)(uintptr_t)data};
+}
+
 /*
  * Word an LMDB or errno result, and remember when it asks for a reopen.
  * returns: -1

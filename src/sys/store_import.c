@@ -80,7 +80,7 @@ static int insert(struct store_import *im, const struct store_row *row,
 {
     struct token_record record = *row->record;
     uint8_t packed[TOKEN_RECORD_MAX];
-    MDB_val key = {TOKEN_KEY_LEN, (void *)(uintptr_t)row->key};
+    MDB_val key = val_of(row->key, TOKEN_KEY_LEN);
     unsigned flags = put_flags(im, row->key);
 
     record.row = im->next_row;

@@ -94,8 +94,9 @@ static int run(struct echo_options *echo)
     struct server *server = NULL;
     struct error err;
 
-    if (server_listen(&options, &echo->listen, true, &err) == 0 &&
-        server_listen(&options, &echo->listen_plain, false, &err) == 0)
+    if (listeners_open(&options.listeners, &echo->listen, true, &err) == 0 &&
+        listeners_open(&options.listeners, &echo->listen_plain, false, &err) ==
+            0)
         server = server_new(&options, &err);
     if (server == NULL) {
         fprintf(stderr, "echo: %s\n", err.text);

@@ -2,6 +2,8 @@
  * Start-up in a fixed order: options, store, certificate, listeners, loop.
  * Whatever cannot be had ends the start with one line and exit status 1.
  */
+#include "app/serve.h"
+
 #include "app/config.h"
 #include "app/licenses.h"
 #include "app/lobby.h"
@@ -9,7 +11,6 @@
 #include "sys/cert.h"
 #include "sys/clock.h"
 #include "sys/log.h"
-#include "tools/command.h"
 #include "versions.h"
 
 #include <stdio.h>
@@ -126,15 +127,16 @@ static int serve_lobby(struct server_options *options, struct lobby *lobby)
 }
 
 /* The addresses first: when one is taken, nothing has been written yet. */
-static int serve(struct config *config)
+static int start(struct config *config)
 {
     struct server_options options = make_options(config);
     struct error err;
 
     umask(077);
     forbid_dumps();
-    if (server_listen(&options, &config->listen, true, &err) != 0 ||
-        server_listen(&options, &config->listen_plain, false, &err) != 0)
+    if (listeners_open(&options.listeners, &config->listen, true, &err) != 0 ||
+        listeners_open(&options.listeners, &config->listen_plain, false,
+                       &err) != 0)
         return refuse(&err);
     struct store *store = store_open(config->data_dir, STORE_CREATE,
                                      (size_t)config->map_size, &err);
@@ -156,7 +158,7 @@ static int print_version(void)
     return EXIT_OK;
 }
 
-static int run_server(int argc, char **argv)
+int serve(int argc, char **argv)
 {
     struct config config;
     struct error err;
@@ -173,30 +175,5 @@ static int run_server(int argc, char **argv)
         return print_version();
     if (config.wants_licenses)
         return fputs(licenses_text, stdout) < 0 ? EXIT_REFUSED : EXIT_OK;
-    return serve(&config);
-}
-
-/* --- Commands --- */
-
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-} commands[] = {
-    {"export", command_export},
-    {"health", command_health},
-    {"import", command_import},
-};
-
-int main(int argc, char **argv)
-{
-    const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
-    const char *name = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "";
-
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        if (strcmp(name, commands[i].name) == 0)
-            return commands[i].run(argc, argv);
-        if (argc > 1 && strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
-    }
-    return run_server(argc, argv);
+    return start(&config);
 }

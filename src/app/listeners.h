@@ -1,0 +1,41 @@
+/*
+ * The addresses that a server listens on. They are opened before anything else
+ * is touched: when one is taken, nothing has been written yet. Peers that come
+ * before the server runs wait in the kernel.
+ */
+#ifndef APP_LISTENERS_H
+#define APP_LISTENERS_H
+
+#include "app/options.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { LISTENERS_MAX = 2 * OPTION_LIST_MAX };
+
+struct listener {
+    int fd; /* listening, non-blocking */
+    bool is_tls;
+    size_t fixed; /* the server's: index in its loop */
+};
+
+struct listeners {
+    struct listener item[LISTENERS_MAX];
+    size_t count;
+};
+
+/*
+ * Listen on more addresses, each ADDR:PORT.
+ * in:      l: zeroed before the first call
+ * returns: 0, or -1 with the reason
+ */
+int listeners_open(struct listeners *l, const struct option_list *addresses,
+                   bool is_tls, struct error *err);
+
+/* Log one line each: `listening wss://ADDR:PORT/ws`. */
+void listeners_log(const struct listeners *l);
+
+/* Close them; l is empty after it. */
+void listeners_close(struct listeners *l);
+
+#endif
