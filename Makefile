@@ -38,7 +38,7 @@ CFLAGS   := -std=c11 -O2 -fPIE -ffunction-sections -fdata-sections \
 ARCH    := $(shell uname -m)
 MUSL    := /usr/lib/$(ARCH)-linux-musl
 gcc_file = $(shell gcc -print-file-name=$(1))
-LDFLAGS := -nostdlib -static-pie -s -Wl,-z,relro,-z,now,-z,noexecstack \
+LDFLAGS  = -nostdlib -static-pie -s -Wl,-z,relro,-z,now,-z,noexecstack \
            -Wl,--gc-sections,--build-id=none,--fatal-warnings \
            $(MUSL)/rcrt1.o $(MUSL)/crti.o $(call gcc_file,crtbeginS.o)
 LDLIBS   = -Wl,--start-group $(MUSL)/libc.a $(call gcc_file,libgcc.a) \
@@ -58,8 +58,9 @@ build/import: build/openchampps
 	@ln -sf openchampps $@
 
 # What runs once is built small.
-COLD := src/app/config src/app/main src/app/options src/proto/der \
-        src/proto/x509 $(filter src/sys/cert%,$(SYS:%=src/sys/%)) tools/health
+COLD := src/app/config src/app/options src/app/serve src/proto/der \
+        src/proto/x509 $(filter src/sys/cert%,$(SYS:%=src/sys/%)) \
+        tools/health tools/main
 $(COLD:%=build/obj/%.o): CFLAGS += -Os
 
 build/obj/%.o: %.c Makefile | $(GEN_H)

@@ -50,7 +50,7 @@ test:
 
 PEERS_OUT := build/results/peers
 test-peers:
-	@tools/need peers
+	@tools/need test
 	@rm -rf $(PEERS_OUT)
 	+@$(TALLY) item $(PEERS_OUT) build -- \
 	    $(MAKE) --no-print-directory all build/echo || true

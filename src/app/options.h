@@ -38,6 +38,7 @@ enum { OPTION_LIST_MAX = 16 };
 struct option_list {
     const char *item[OPTION_LIST_MAX];
     size_t count;
+    char *from_env; /* heap: what the items point into, or NULL */
 };
 
 struct option_spec {

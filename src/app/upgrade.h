@@ -28,12 +28,12 @@ struct upgrade_answer {
 
 /*
  * Answer a request head as soon as that can be done.
- * out:     *answer
+ * out:     *out
  * returns: bytes of the complete head; of use with is_upgrade only
  * bound:   an input of rules->header_max bytes always gets an answer
  */
 size_t upgrade_answer_head(const struct session_rules *rules, bool is_tls,
                            const struct upgrade_input *input,
-                           struct upgrade_answer *answer);
+                           struct upgrade_answer *out);
 
 #endif

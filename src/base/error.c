@@ -3,12 +3,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int error_set(struct error *e, const char *format, ...)
+void error_format(struct error *err, const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
-    vsnprintf(e->text, sizeof e->text, format, args);
+    vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    return -1;
 }

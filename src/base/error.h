@@ -11,9 +11,17 @@ struct error {
 
 /*
  * Write the reason, cut at the size of the text.
- * returns: always -1, so that a function can end with `return error_set(…)`.
+ * returns: always -1, so that a function can end with `return error_set(…)`
  */
-__attribute__((format(printf, 2, 3))) int error_set(struct error *e,
-                                                    const char *format, ...);
+#define error_set(err, ...) (error_format((err), __VA_ARGS__), error_result())
+
+/* The functions behind error_set; a constant, so that compilers see it. */
+static inline int error_result(void)
+{
+    return -1;
+}
+
+__attribute__((format(printf, 2, 3))) void
+error_format(struct error *err, const char *format, ...);
 
 #endif

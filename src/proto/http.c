@@ -148,7 +148,7 @@ static bool parse_authority(struct span text, struct authority *a)
     }
     a->host = span_first(text, n);
     a->port = NO_PORT;
-    if (n == text.len)
+    if (n >= text.len)
         return true;
     if (text.ptr[n] != ':')
         return false;

@@ -71,7 +71,8 @@ static bool read_token(const cJSON *payload, uint8_t token[TOKEN_LEN])
 {
     const cJSON *text;
 
-    return cJSON_IsObject(payload) && find_once(payload, "token", &text) &&
+    return payload != NULL && cJSON_IsObject(payload) &&
+           find_once(payload, "token", &text) && text != NULL &&
            cJSON_IsString(text) &&
            uuid_parse(span_of(text->valuestring), token);
 }
@@ -81,8 +82,10 @@ static enum msg_kind read_message(const cJSON *message,
 {
     const cJSON *type, *payload;
 
-    if (!cJSON_IsObject(message) || !find_once(message, "type", &type) ||
-        !find_once(message, "payload", &payload) || !cJSON_IsString(type))
+    if (message == NULL || !cJSON_IsObject(message) ||
+        !find_once(message, "type", &type) ||
+        !find_once(message, "payload", &payload) || type == NULL ||
+        !cJSON_IsString(type))
         return MSG_MALFORMED;
     if (strcmp(type->valuestring, "token_auth") != 0)
         return MSG_OTHER;

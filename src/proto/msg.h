@@ -45,7 +45,7 @@ void msg_arena_init(struct msg_arena *arena, void *mem, size_t cap);
  * in:      text: valid UTF-8
  * out:     token, with MSG_TOKEN_AUTH only
  * bound:   linear time; the arena is empty again afterwards
- * spec:    DESIGN of the wire: docs/wire.md
+ * spec:    docs/wire.md
  */
 enum msg_kind msg_parse(struct msg_arena *arena, struct span text,
                         uint8_t token[TOKEN_LEN]);

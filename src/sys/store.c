@@ -111,7 +111,10 @@ int store_begin(struct store *s, unsigned flags, MDB_txn **txn,
     int rc =
         s->env == NULL ? MDB_PANIC : mdb_txn_begin(s->env, NULL, flags, txn);
 
-    return rc == 0 ? 0 : store_explain(s, rc, "begin a transaction", err);
+    if (rc == 0)
+        return 0;
+    store_explain(s, rc, "begin a transaction", err);
+    return -1;
 }
 
 int store_commit(struct store *s, MDB_txn *txn, struct error *err)

@@ -72,7 +72,7 @@ static bool all_are_free(MDB_env *env, const struct page_range *missing)
 static _Noreturn void probe(const char *path, size_t map_size)
 {
     const struct rlimit no_core = {0, 0};
-    struct page_range missing;
+    struct page_range missing = {1, 0};
     MDB_env *env;
 
     setrlimit(RLIMIT_CORE, &no_core);
@@ -87,7 +87,7 @@ static _Noreturn void probe(const char *path, size_t map_size)
 
 int store_is_cut_short(const struct store *s, bool *is_short)
 {
-    struct page_range missing;
+    struct page_range missing = {1, 0};
     int rc = find_missing(s->env, &missing);
 
     *is_short = rc == 0 && missing.first <= missing.last;

@@ -236,7 +236,10 @@ static void sizes(void **state)
 static void check_answer(const char *head, size_t len, const char *status,
                          const char *body)
 {
-    for (size_t step = 1; step <= len; step = step == 1 ? 17 : len * 2) {
+    const size_t steps[] = {1, 17, len};
+
+    for (int i = 0; i < 3; i++) {
+        size_t step = steps[i];
         start();
         for (size_t at = 0; at < len; at += step)
             feed_all(head + at, len - at < step ? len - at : step);
@@ -297,7 +300,7 @@ static void large_heads(void **state)
     (void)state;
 
     memset(head + n, 'x', sizeof head - (size_t)n);
-    ANSWER(head, "431", "The request header is too large\n");
+    check_answer(head, sizeof head, "431", "The request header is too large\n");
     check_answer(head, HEADER_MAX, "431", "The request header is too large\n");
     start();
     feed_all(head, HEADER_MAX - 1);

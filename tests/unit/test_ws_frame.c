@@ -13,7 +13,7 @@
 /* Parse a header of which all n bytes are needed; no prefix is enough. */
 static struct ws_header parse(const void *bytes, size_t n)
 {
-    struct ws_header h;
+    struct ws_header h = {0};
 
     for (size_t len = 0; len <= n; len++) {
         uint8_t *in = guard_copy(bytes, len);
@@ -92,7 +92,7 @@ static void length_limits(void **state)
 
 static void check_bad(const void *bytes, size_t n)
 {
-    struct ws_header h;
+    struct ws_header h = {0};
 
     for (size_t len = 0; len <= n; len++) {
         uint8_t *in = guard_copy(bytes, len);
