@@ -44,10 +44,10 @@ static const struct option_spec specs[] = {
      OPTION_SECONDS, FIELD(flush_ms), 100, LIMIT_TIME_TOP_MS},
     {"map-size", "BYTES", "most that the store can hold", OPTION_BYTES,
      FIELD(map_size), LIMIT_MAP_SIZE_LEAST, LIMIT_MAP_SIZE_TOP},
-    {"version", NULL, "print the version and exit", OPTION_FLAG,
+    {"version", NULL, "print the version and exit", OPTION_ACTION,
      FIELD(wants_version), 0, 0},
-    {"licenses", NULL, "print the licences of all parts and exit", OPTION_FLAG,
-     FIELD(wants_licenses), 0, 0},
+    {"licenses", NULL, "print the licences of all parts and exit",
+     OPTION_ACTION, FIELD(wants_licenses), 0, 0},
 };
 
 static const struct option_table table = {

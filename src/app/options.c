@@ -93,12 +93,17 @@ static int list_add(const struct option_spec *spec, const char *text,
     return 0;
 }
 
+static bool takes_value(const struct option_spec *spec)
+{
+    return spec->kind != OPTION_ACTION && spec->kind != OPTION_FLAG;
+}
+
 static int set_value(const struct option_spec *spec, const char *text,
                      void *into, struct error *err)
 {
     void *field = (char *)into + spec->offset;
 
-    if (spec->kind == OPTION_FLAG) {
+    if (!takes_value(spec)) {
         *(bool *)field = true;
         return 0;
     }
@@ -172,7 +177,8 @@ static int fill_from_env(const struct option_table *table, void *into,
 
         env_name(&table->specs[i], name);
         const char *text = getenv(name);
-        if (text == NULL || *text == '\0')
+        if (table->specs[i].kind == OPTION_ACTION || text == NULL ||
+            *text == '\0')
             continue;
         if (set_from_env(&table->specs[i], text, into, &why) != 0)
             return error_set(err, "environment %s: %s", name, why.text);
@@ -220,9 +226,8 @@ static void build_getopt(const struct option_table *table,
     memset(long_options, 0, (OPTIONS_MAX + 2) * sizeof *long_options);
     for (size_t i = 0; i < table->count; i++) {
         long_options[i].name = table->specs[i].name;
-        long_options[i].has_arg = table->specs[i].kind == OPTION_FLAG
-                                      ? no_argument
-                                      : required_argument;
+        long_options[i].has_arg =
+            takes_value(&table->specs[i]) ? required_argument : no_argument;
         long_options[i].val = (int)i;
     }
     long_options[table->count].name = "help";

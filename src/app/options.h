@@ -23,6 +23,7 @@ enum exit_status {
 };
 
 enum option_kind {
+    OPTION_ACTION, /* as a flag, but never from the environment */
     OPTION_FLAG,   /* bool; takes no value */
     OPTION_TEXT,   /* const char * */
     OPTION_LIST,   /* struct option_list; may be given several times, or

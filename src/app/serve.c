@@ -80,6 +80,7 @@ static struct server_options make_options(struct config *config)
             {
                 .session =
                     {
+                        .path = "/ws",
                         .header_max = config->max_header,
                         .message_max = config->max_message,
                         .output_max = config->max_output,

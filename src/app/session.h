@@ -43,9 +43,10 @@ struct session_app {
 /* Shared by all sessions of a server. Times in milliseconds. */
 struct session_rules {
     struct session_app app;
-    size_t header_max;          /* bytes of an HTTP request head */
-    size_t message_max;         /* bytes of a message */
-    size_t output_max;          /* bytes queued before reading stops */
+    const char *path;   /* of the WebSocket; NULL: every other than health's */
+    size_t header_max;  /* bytes of an HTTP request head */
+    size_t message_max; /* bytes of a message */
+    size_t output_max;  /* bytes queued before reading stops */
     int64_t handshake_ms;       /* from accept to 101 */
     int64_t auth_ms;            /* from 101 to the first login */
     int64_t ping_ms;            /* between Pings */

@@ -108,12 +108,12 @@ static void route(const struct session_rules *rules, bool is_tls,
     struct span path = http_target_path(req->target);
 
     out->is_head = span_equals(req->method, span_of("HEAD"));
-    if (span_equals(path, span_of("/ws")))
-        answer_websocket(rules, is_tls, req, out);
-    else if (span_equals(path, span_of("/health")))
+    if (span_equals(path, span_of("/health")))
         answer_health(req, NULL, out);
     else if (span_equals(path, span_of("/ready")))
         answer_health(req, rules->app.unready_reason(rules->app.ctx), out);
+    else if (rules->path == NULL || span_equals(path, span_of(rules->path)))
+        answer_websocket(rules, is_tls, req, out);
     else
         refuse(out, 404, "Not found\n");
 }

@@ -230,6 +230,8 @@ struct journal_fold *journal_fold_begin(struct store *s, struct error *err)
         return NULL;
     }
     fold->s = s;
+    /* The slot of a process that was killed would keep old pages alive. */
+    mdb_reader_check(s->env, NULL);
     if (store_begin(s, MDB_RDONLY, &txn, err) != 0) {
         free(fold);
         return NULL;

@@ -10,7 +10,9 @@
 
 #include <stdio.h>
 
-enum { CONNECTIONS = 64, MESSAGE_TOP = 64 << 20 };
+enum { CONNECTIONS = 64, MESSAGE_DEFAULT = 16 << 20, MESSAGE_TOP = 64 << 20 };
+
+#define LISTEN_DEFAULT "127.0.0.1:9001"
 
 struct echo_options {
     const char *data;
@@ -30,8 +32,9 @@ static const struct option_spec specs[] = {
 };
 
 static const struct option_table table = {
-    "echo [--data DIR --listen ADDR:PORT] [--listen-plain ADDR:PORT]", specs,
-    sizeof specs / sizeof *specs};
+    "echo [--data DIR --listen ADDR:PORT] [--listen-plain ADDR:PORT]\n"
+    "       any path; without an address ws://" LISTEN_DEFAULT,
+    specs, sizeof specs / sizeof *specs};
 
 static void echo_message(void *ctx, struct session *s, enum ws_opcode opcode,
                          struct span payload)
@@ -109,7 +112,7 @@ static int run(struct echo_options *echo)
 
 int main(int argc, char **argv)
 {
-    struct echo_options echo = {.max_message = LIMIT_MESSAGE};
+    struct echo_options echo = {.max_message = MESSAGE_DEFAULT};
     struct error err;
     int rest;
 
@@ -125,5 +128,8 @@ int main(int argc, char **argv)
         error_set(&err, "--listen needs --data DIR");
         return options_complain("echo", &err);
     }
+    if (echo.listen.count + echo.listen_plain.count == 0)
+        echo.listen_plain =
+            (struct option_list){.item = {LISTEN_DEFAULT}, .count = 1};
     return run(&echo);
 }
