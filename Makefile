@@ -14,7 +14,7 @@ BASE  := base64 buf digest error siphash sort wipe
 PROTO := csv der http http_answer json msg timestamp token utf8 uuid \
          ws_frame ws_msg x509
 SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
-         journal link log loop net store store_import store_probe \
+         journal link log loop net process store store_import store_probe \
          store_read timer tls tls_client
 APP   := config conn listeners lobby options pool serve server session upgrade
 TOOLS := export health import import_faults import_row import_set main

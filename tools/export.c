@@ -99,7 +99,7 @@ static int export_all(struct store *store)
          "is_revoked");
     if (store_list(store, visit, &damaged, &err) != 0)
         return refuse(err.text);
-    if (fflush(stdout) != 0) {
+    if (fflush(stdout) != 0 || ferror(stdout) != 0) {
         error_set(&err, "cannot write: %s", strerror(errno));
         return refuse(err.text);
     }

@@ -159,7 +159,9 @@ int command_health(int argc, char **argv)
     case OPTIONS_OK:
         break;
     }
-    if (rest < argc)
+    if (rest + 1 < argc)
+        rc = error_set(&err, "'%s': one URL at a time", argv[rest + 1]);
+    else if (rest < argc)
         rc = read_url(argv[rest], &question, &err);
     else
         rc = read_listen(options.listen.count > 0 ? options.listen.item[0]

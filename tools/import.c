@@ -19,6 +19,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -28,6 +29,7 @@ enum {
 
 struct import_options {
     const char *data;
+    uint64_t map_size; /* bytes */
 };
 
 struct import {
@@ -245,9 +247,11 @@ static int put_all(struct import *im, struct store_import *into,
     return im->faults.count == 0 ? 0 : refuse_faults(im, err);
 }
 
-static int write_all(struct import *im, const char *dir, struct error *err)
+static int write_all(struct import *im, const struct import_options *options,
+                     struct error *err)
 {
-    struct store *s = store_open(dir, STORE_CREATE, LIMIT_MAP_SIZE, err);
+    struct store *s =
+        store_open(options->data, STORE_CREATE, options->map_size, err);
     int rc = -1;
 
     if (s == NULL)
@@ -270,6 +274,13 @@ static const struct option_spec specs[] = {
      .help = "the data directory; its store is made when there is none",
      .kind = OPTION_TEXT,
      .offset = offsetof(struct import_options, data)},
+    {.name = "map-size",
+     .value = "BYTES",
+     .help = "most that the store can hold",
+     .kind = OPTION_BYTES,
+     .offset = offsetof(struct import_options, map_size),
+     .min = LIMIT_MAP_SIZE_LEAST,
+     .max = LIMIT_MAP_SIZE_TOP},
 };
 
 static const struct option_table table = {
@@ -290,18 +301,24 @@ static int check_usage(const struct import_options *options, int operands,
     return 0;
 }
 
-static int run(struct import *im, const char *path, const char *dir,
-               struct error *err)
+static int run(struct import *im, const char *path,
+               const struct import_options *options, struct error *err)
 {
     if (read_file(im, path, err) != 0 || judge(im, err) != 0 ||
-        write_all(im, dir, err) != 0)
+        write_all(im, options, err) != 0)
         return -1;
     printf("%s: created %" PRIu64 ", unchanged %" PRIu64 "\n", im->name,
            im->created, im->unchanged);
-    return 0;
+    if (fflush(stdout) == 0 && ferror(stdout) == 0)
+        return 0;
+    return error_set(err,
+                     "%s: all is imported, but the summary cannot be "
+                     "written: %s",
+                     im->name, strerror(errno));
 }
 
-static int import_file(const char *path, const char *dir, struct error *err)
+static int import_file(const char *path, const struct import_options *options,
+                       struct error *err)
 {
     struct import *im = malloc(sizeof *im);
 
@@ -313,7 +330,7 @@ static int import_file(const char *path, const char *dir, struct error *err)
     csv_init(&im->csv, im->row, ROW_CAP);
     import_set_init(&im->set);
     import_faults_init(&im->faults);
-    int rc = run(im, path, dir, err);
+    int rc = run(im, path, options, err);
     import_set_fini(&im->set);
     wipe(im, sizeof *im);
     free(im);
@@ -322,7 +339,7 @@ static int import_file(const char *path, const char *dir, struct error *err)
 
 int command_import(int argc, char **argv)
 {
-    struct import_options options = {.data = NULL};
+    struct import_options options = {.map_size = LIMIT_MAP_SIZE};
     struct error err;
     int first;
 
@@ -336,7 +353,7 @@ int command_import(int argc, char **argv)
     }
     if (check_usage(&options, argc - first, &err) != 0)
         return options_complain("import", &err);
-    if (import_file(argv[first], options.data, &err) == 0)
+    if (import_file(argv[first], &options, &err) == 0)
         return EXIT_OK;
     fprintf(stderr, "openchampps import: %s\n", err.text);
     return EXIT_REFUSED;

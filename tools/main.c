@@ -2,7 +2,9 @@
  * One binary: it serves, unless its first argument, or the name it was called
  * by, is that of a command.
  */
+#include "app/options.h"
 #include "app/serve.h"
+#include "sys/process.h"
 #include "tools/command.h"
 
 #include <stddef.h>
@@ -22,6 +24,9 @@ int main(int argc, char **argv)
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
     const char *name = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "";
 
+    if (!process_fill_std_fds())
+        return EXIT_REFUSED;
+    process_forbid_dumps();
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(argc, argv);

@@ -1,5 +1,7 @@
 #include "app/conn.h"
 
+#include "base/deadline.h"
+
 #include <stddef.h>
 #include <sys/epoll.h>
 
@@ -28,8 +30,8 @@ int conn_open(struct conn *c, const struct conn_rules *rules, void *mem,
     uint8_t *out = session_mem + align(session_mem_size(&rules->session));
 
     *c = (struct conn){.rules = rules, .peer = arrival->peer};
-    c->flush_due_ms = INT64_MAX;
-    c->linger_due_ms = INT64_MAX;
+    c->flush_due_ms = DEADLINE_NEVER;
+    c->linger_due_ms = DEADLINE_NEVER;
     if (link_open(&c->link, arrival->fd, arrival->tls, mem, err) != 0)
         return -1;
     session_init(&c->session, &rules->session, session_mem, out);
@@ -189,8 +191,8 @@ static void set_flush_deadline(struct conn *c, int64_t now_ms)
 static void watch_output(struct conn *c, int64_t now_ms)
 {
     if (c->state == CONN_LINGER || !has_pending_output(c))
-        c->flush_due_ms = INT64_MAX;
-    else if (c->flush_due_ms == INT64_MAX)
+        c->flush_due_ms = DEADLINE_NEVER;
+    else if (c->flush_due_ms == DEADLINE_NEVER)
         set_flush_deadline(c, now_ms);
 }
 
@@ -209,17 +211,13 @@ void conn_pump(struct conn *c, int64_t now_ms)
         watch_output(c, now_ms);
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 int64_t conn_due_ms(const struct conn *c)
 {
-    int64_t due = earlier(c->flush_due_ms, c->linger_due_ms);
+    int64_t due = deadline_first(c->flush_due_ms, c->linger_due_ms);
 
-    return c->state == CONN_CARRY ? earlier(due, session_due_ms(&c->session))
-                                  : due;
+    return c->state == CONN_CARRY
+               ? deadline_first(due, session_due_ms(&c->session))
+               : due;
 }
 
 static void miss_flush(struct conn *c, int64_t now_ms)

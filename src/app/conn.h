@@ -37,8 +37,8 @@ struct conn {
     const char *end;       /* why it died, when the session does not say */
     uint64_t sent;         /* plaintext bytes handed to the link */
     uint64_t flush_mark;   /* sent must reach this by flush_due_ms */
-    int64_t flush_due_ms;  /* INT64_MAX when nothing is pending */
-    int64_t linger_due_ms; /* INT64_MAX before LINGER */
+    int64_t flush_due_ms;  /* DEADLINE_NEVER when nothing is pending */
+    int64_t linger_due_ms; /* DEADLINE_NEVER before LINGER */
 
     /* The server's. */
     size_t live_index;
@@ -79,7 +79,7 @@ void conn_hang_up(struct conn *c);
 /* Act on the deadlines that have passed. */
 void conn_tick(struct conn *c, int64_t now_ms);
 
-/* When conn_tick is due. INT64_MAX never. */
+/* When conn_tick is due. DEADLINE_NEVER never. */
 int64_t conn_due_ms(const struct conn *c);
 
 /* EPOLLIN and EPOLLOUT, as the connection can use them now. */

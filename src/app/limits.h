@@ -5,6 +5,8 @@
 #ifndef APP_LIMITS_H
 #define APP_LIMITS_H
 
+#include <stddef.h>
+
 #define LIMIT_LISTEN "[::]:8443" /* all addresses, IPv4 as well */
 
 /* Counts and bytes. */
@@ -17,6 +19,8 @@
 #define LIMIT_MAP_SIZE        (16ULL << 30) /* address space; 100 M tokens */
 #define LIMIT_MAP_SIZE_LEAST  (1ULL << 20)
 #define LIMIT_MAP_SIZE_TOP    (1ULL << 44)
+
+_Static_assert(sizeof(size_t) >= 8, "the map needs a 64-bit address space");
 
 /* Milliseconds. */
 #define LIMIT_HANDSHAKE_MS 10000 /* accept to 101, TLS included */

@@ -15,7 +15,17 @@
 enum {
     COMPLAINT_S = 10, /* between two log lines about one kind of trouble */
     REOPEN_MS = 1000, /* between two attempts that fail */
-    PAUSE_TRIES = 20  /* for the committer to leave the store; 1 ms each */
+    PAUSE_TRIES = 20, /* for the committer to leave the store; 1 ms each */
+    PAUSE_MS = 50     /* to the next such try */
+};
+
+enum trouble {
+    TROUBLE_RECORD,
+    TROUBLE_OVERLOAD,
+    TROUBLE_READ,
+    TROUBLE_REOPEN,
+    TROUBLE_STALL,
+    TROUBLES
 };
 
 struct lobby {
@@ -23,21 +33,28 @@ struct lobby {
     struct committer *committer;
     struct msg_arena arena;
     void *arena_mem;
-    int64_t now;          /* UTC seconds, of this turn */
-    int64_t complained;   /* UTC seconds, last line about the store */
-    int64_t now_ms;       /* monotonic, of this turn */
-    int64_t reopen_at_ms; /* monotonic; not before */
+    int64_t now;                  /* UTC seconds, of this turn */
+    int64_t complained[TROUBLES]; /* UTC seconds, last line of each kind */
+    int64_t now_ms;               /* monotonic, of this turn */
+    int64_t reopen_at_ms;         /* monotonic; not before */
 };
 
 /* --- Trouble --- */
 
-static void complain(struct lobby *l, const char *event, const char *reason)
+static void complain(struct lobby *l, enum trouble trouble, const char *reason)
 {
+    static const char *const events[TROUBLES] = {
+        [TROUBLE_RECORD] = "record_damaged", [TROUBLE_OVERLOAD] = "overload",
+        [TROUBLE_READ] = "store_failed",     [TROUBLE_REOPEN] = "reopen_failed",
+        [TROUBLE_STALL] = "commit_stalled",
+    };
+    int64_t *last = &l->complained[trouble];
+
     /* Not "less than": the clock may have been set back. */
-    if (l->now >= l->complained && l->now - l->complained < COMPLAINT_S)
+    if (l->now >= *last && l->now - *last < COMPLAINT_S)
         return;
-    l->complained = l->now;
-    log_event(LOG_ERROR, event, LOG_TEXT("reason", reason));
+    *last = l->now;
+    log_event(LOG_ERROR, events[trouble], LOG_TEXT("reason", reason));
 }
 
 /* The public id of a token: the first 12 hex digits of its hash. */
@@ -49,7 +66,7 @@ static void complain_damaged(struct lobby *l, const uint8_t key[TOKEN_KEY_LEN])
              "the record of token %02x%02x%02x%02x%02x%02x does not verify; "
              "import it again",
              key[0], key[1], key[2], key[3], key[4], key[5]);
-    complain(l, "record_damaged", text);
+    complain(l, TROUBLE_RECORD, text);
 }
 
 /* --- Login --- */
@@ -73,7 +90,7 @@ static void admit(struct lobby *l, struct session *s,
     char reply[MSG_REPLY_MAX];
 
     if (ticket == COMMITTER_FULL) {
-        complain(l, "overload", "too many logins wait for one commit");
+        complain(l, TROUBLE_OVERLOAD, "too many logins wait for one commit");
         session_fail(s, WS_CLOSE_INTERNAL, "overloaded");
         return;
     }
@@ -98,6 +115,7 @@ static bool pause_committer(struct lobby *l)
             return true;
         nanosleep(&moment, NULL);
     }
+    l->reopen_at_ms = l->now_ms + PAUSE_MS;
     return false;
 }
 
@@ -115,7 +133,7 @@ static void reopen_store(struct lobby *l)
         return;
     }
     l->reopen_at_ms = l->now_ms + REOPEN_MS;
-    complain(l, "store_reopen_failed", err.text);
+    complain(l, TROUBLE_REOPEN, err.text);
 }
 
 static enum store_found find(struct lobby *l, const uint8_t key[TOKEN_KEY_LEN],
@@ -139,7 +157,7 @@ static void log_in(struct lobby *l, struct session *s,
     digest_sha256(token, TOKEN_LEN, key);
     enum store_found found = find(l, key, &record, &err);
     if (found == STORE_FAILED) {
-        complain(l, "store_failed", err.text);
+        complain(l, TROUBLE_READ, err.text);
         session_fail(s, WS_CLOSE_INTERNAL, "the store cannot be read");
         return;
     }
@@ -182,6 +200,8 @@ static const char *unready_reason(void *ctx)
         return "the store has to be reopened";
     if (!committer_is_healthy(l->committer))
         return "last uses cannot be written";
+    if (committer_is_stalled(l->committer, l->now_ms))
+        return "a commit takes too long";
     return NULL;
 }
 
@@ -229,6 +249,8 @@ static int64_t end_turn(void *ctx)
     if (store_needs_reopen(l->store))
         reopen_store(l);
     committer_submit(l->committer, l->now_ms);
+    if (committer_is_stalled(l->committer, l->now_ms))
+        complain(l, TROUBLE_STALL, "the disk, or another writer, is slow");
     int64_t retry_ms = committer_retry_ms(l->committer);
     if (store_needs_reopen(l->store) && l->reopen_at_ms < retry_ms)
         return l->reopen_at_ms;

@@ -245,6 +245,9 @@ static int explain_refusal(int answer, char **argv, struct error *err)
         strchr(word, '=') != NULL)
         return error_set(err, "option '%.*s' takes no value",
                          (int)strcspn(word, "="), word);
+    /* Of a cluster -xyz getopt has refused one letter. */
+    if (optopt > 0 && optopt < HELP_VALUE && isprint(optopt))
+        return error_set(err, "unknown option '-%c'", optopt);
     return error_set(err, "unknown option '%s'", word);
 }
 

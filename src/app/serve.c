@@ -15,20 +15,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* Tokens and keys are in memory: no core dump, no reading by other processes.
- */
-static void forbid_dumps(void)
-{
-    const struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none);
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-}
 
 /* --- Certificate --- */
 
@@ -134,7 +122,6 @@ static int start(struct config *config)
     struct error err;
 
     umask(077);
-    forbid_dumps();
     if (listeners_open(&options.listeners, &config->listen, true, &err) != 0 ||
         listeners_open(&options.listeners, &config->listen_plain, false,
                        &err) != 0)

@@ -42,7 +42,7 @@ struct server {
     int64_t now_ms;          /* of this turn */
     int64_t paused_until_ms; /* accepting; INT64_MIN = not paused */
     int64_t complained_ms;   /* last log line about a limit */
-    int64_t drain_until_ms;  /* INT64_MAX: serving */
+    int64_t drain_until_ms;  /* DEADLINE_NEVER: serving */
     bool is_ended, is_forced;
 };
 
@@ -116,7 +116,7 @@ static void sweep(struct server *s)
         s->dead = c->next_dead;
         log_end(c);
         set_waiting(s, c, false);
-        timer_set(&s->timers, &c->timer, TIMER_NEVER);
+        timer_set(&s->timers, &c->timer, DEADLINE_NEVER);
         s->live[c->live_index] = last;
         last->live_index = c->live_index;
         s->live_count--;
@@ -250,7 +250,7 @@ static void handle_signals(struct server *s)
     while (read(s->signal_fd, &signal, sizeof signal) == sizeof signal) {
         if (signal.ssi_signo == SIGHUP)
             reload(s);
-        else if (s->drain_until_ms != INT64_MAX)
+        else if (s->drain_until_ms != DEADLINE_NEVER)
             s->is_ended = s->is_forced = true;
         else
             begin_drain(s);
@@ -331,12 +331,9 @@ static int64_t end_turn(struct server *s)
 
     sweep(s);
     int64_t due = timer_next_ms(&s->timers);
-    if (service != NULL) {
-        int64_t service_due = service->end_turn(service->ctx);
-        if (service_due < due)
-            due = service_due;
-    }
-    if (s->drain_until_ms != INT64_MAX && s->live_count == 0 &&
+    if (service != NULL)
+        due = deadline_first(due, service->end_turn(service->ctx));
+    if (s->drain_until_ms != DEADLINE_NEVER && s->live_count == 0 &&
         service_is_settled(s))
         s->is_ended = true;
     return due;
@@ -345,9 +342,9 @@ static int64_t end_turn(struct server *s)
 static void turn(struct server *s, int64_t *due_ms)
 {
     const struct server_service *service = s->options->service;
-    int64_t timeout = *due_ms == INT64_MAX ? -1 : *due_ms - s->now_ms;
+    int64_t timeout = *due_ms == DEADLINE_NEVER ? -1 : *due_ms - s->now_ms;
 
-    loop_wait(&s->loop, *due_ms == INT64_MAX || timeout > 0 ? timeout : 0);
+    loop_wait(&s->loop, *due_ms == DEADLINE_NEVER || timeout > 0 ? timeout : 0);
     s->now_ms = clock_monotonic_ms();
     if (service != NULL)
         service->begin_turn(service->ctx, s->now_ms);
@@ -361,7 +358,7 @@ static void turn(struct server *s, int64_t *due_ms)
 
 bool server_run(struct server *s)
 {
-    int64_t due_ms = INT64_MAX;
+    int64_t due_ms = DEADLINE_NEVER;
 
     listeners_log(&s->listeners);
     s->now_ms = clock_monotonic_ms();
@@ -463,7 +460,7 @@ struct server *server_new(const struct server_options *options,
     s->signal_fd = -1;
     s->loop.fixed[0].fd = -1;
     s->paused_until_ms = INT64_MIN;
-    s->drain_until_ms = INT64_MAX;
+    s->drain_until_ms = DEADLINE_NEVER;
     if (start(s, err) == 0)
         return s;
     server_free(s);

@@ -23,7 +23,7 @@ struct server_service {
     /* Take what has finished. returns: is there a ticket to release? */
     bool (*collect)(void *ctx, uint64_t *ticket);
     void (*begin_turn)(void *ctx, int64_t now_ms);
-    /* returns: when the next turn is due at the latest; INT64_MAX never */
+    /* returns: when the next turn is due at the latest; DEADLINE_NEVER */
     int64_t (*end_turn)(void *ctx);
     bool (*is_settled)(void *ctx); /* may the process end? */
 };

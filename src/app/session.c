@@ -1,6 +1,7 @@
 #include "app/session.h"
 
 #include "app/upgrade.h"
+#include "base/deadline.h"
 
 #include <assert.h>
 #include <string.h>
@@ -57,7 +58,7 @@ static int64_t time_in_state(const struct session *s, enum session_state state)
     case SESSION_DONE:
         break;
     }
-    return INT64_MAX;
+    return DEADLINE_NEVER;
 }
 
 static void enter(struct session *s, enum session_state state)
@@ -65,10 +66,10 @@ static void enter(struct session *s, enum session_state state)
     int64_t time = time_in_state(s, state);
 
     s->state = state;
-    s->deadline_ms = time == INT64_MAX ? INT64_MAX : s->now_ms + time;
+    s->deadline_ms = time == DEADLINE_NEVER ? DEADLINE_NEVER : s->now_ms + time;
     s->ping_at_ms =
-        state == SESSION_LIVE ? s->now_ms + s->rules->ping_ms : INT64_MAX;
-    s->pong_due_ms = INT64_MAX;
+        state == SESSION_LIVE ? s->now_ms + s->rules->ping_ms : DEADLINE_NEVER;
+    s->pong_due_ms = DEADLINE_NEVER;
 }
 
 static void finish(struct session *s, const char *why)
@@ -182,8 +183,7 @@ static void send_close(struct session *s, uint16_t code, struct span reason)
 void session_fail(struct session *s, enum ws_close code, const char *reason)
 {
     send_close(s, (uint16_t)code, span_of(reason));
-    s->end = reason;
-    enter(s, SESSION_CLOSING);
+    finish(s, reason);
 }
 
 /* --- The app --- */
@@ -268,7 +268,7 @@ static void handle_event(struct session *s, enum ws_event event)
         send_control(s, WS_OP_PONG, payload);
         break;
     case WS_EVENT_PONG:
-        s->pong_due_ms = INT64_MAX;
+        s->pong_due_ms = DEADLINE_NEVER;
         break;
     case WS_EVENT_CLOSE:
         answer_close(s);
@@ -287,10 +287,9 @@ static size_t feed_closing(struct session *s, const uint8_t *in, size_t len)
     enum ws_event event;
     size_t taken = ws_recv_feed(&s->recv, in, len, &event);
 
-    if (event == WS_EVENT_CLOSE)
+    if (event == WS_EVENT_CLOSE || event == WS_EVENT_FAIL)
         finish(s, "closed");
-    /* A receiver that has failed takes nothing more. */
-    return taken == 0 || event == WS_EVENT_FAIL ? len : taken;
+    return taken;
 }
 
 static size_t feed_some(struct session *s, const uint8_t *in, size_t len)
@@ -332,23 +331,19 @@ void session_end_input(struct session *s)
 
 /* --- Time --- */
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* INT64_MAX while a reply still waits: it will be followed by the Close. */
+/* DEADLINE_NEVER while a reply still waits: it will be followed by the Close.
+ */
 static int64_t close_at_ms(const struct session *s)
 {
     if (s->close_code == 0 || s->holds > 0)
-        return INT64_MAX;
+        return DEADLINE_NEVER;
     return s->last_reply_ms + REPLY_TO_CLOSE_MS;
 }
 
 int64_t session_due_ms(const struct session *s)
 {
-    return earlier(earlier(s->deadline_ms, close_at_ms(s)),
-                   earlier(s->ping_at_ms, s->pong_due_ms));
+    return deadline_first(deadline_first(s->deadline_ms, close_at_ms(s)),
+                          deadline_first(s->ping_at_ms, s->pong_due_ms));
 }
 
 static void close_now(struct session *s)
@@ -369,7 +364,7 @@ void session_close(struct session *s, enum ws_close code, const char *reason,
                s->close_code == 0) {
         s->close_code = (uint16_t)code;
         s->close_reason = reason;
-        s->deadline_ms = s->ping_at_ms = s->pong_due_ms = INT64_MAX;
+        s->deadline_ms = s->ping_at_ms = s->pong_due_ms = DEADLINE_NEVER;
         if (now_ms >= close_at_ms(s))
             close_now(s);
     }
@@ -385,14 +380,23 @@ static void miss_deadline(struct session *s)
         finish(s, "no Close in time");
 }
 
+/* A peer that is not read from cannot be asked for a Pong. */
 static void ping(struct session *s)
 {
     s->ping_at_ms = s->now_ms + s->rules->ping_ms;
-    if (s->pong_due_ms != INT64_MAX ||
-        buf_room(&s->out) < WS_HEADER_MAX + WS_CONTROL_MAX)
+    if (s->pong_due_ms != DEADLINE_NEVER || !wants_input(s))
         return;
     send_control(s, WS_OP_PING, (struct span){0});
     s->pong_due_ms = s->now_ms + s->rules->pong_ms;
+}
+
+/* While nothing is read the Pong may well be there. */
+static void miss_pong(struct session *s)
+{
+    if (wants_input(s))
+        session_close(s, WS_CLOSE_POLICY, "no Pong in time", s->now_ms);
+    else
+        s->pong_due_ms = s->now_ms + s->rules->pong_ms;
 }
 
 void session_tick(struct session *s, int64_t now_ms)
@@ -403,7 +407,7 @@ void session_tick(struct session *s, int64_t now_ms)
     else if (now_ms >= s->deadline_ms)
         miss_deadline(s);
     else if (now_ms >= s->pong_due_ms)
-        session_close(s, WS_CLOSE_POLICY, "no Pong in time", now_ms);
+        miss_pong(s);
     else if (now_ms >= s->ping_at_ms)
         ping(s);
 }

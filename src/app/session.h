@@ -9,7 +9,7 @@
  *     AUTH ---login---> LIVE          (an app without logins begins in LIVE)
  *      |                 |
  *      +--- Close sent --+--> CLOSING --Close received, or late--> DONE
- *      +--- Close received and answered --------------------------> DONE
+ *      +--- Close received and answered, or failed ---------------> DONE
  *
  * Replies leave in the order of their requests. One that waits for a commit
  * holds back itself and what follows; Pings and Pongs overtake it.
@@ -81,9 +81,9 @@ struct session {
     struct session_hold hold[2]; /* ascending tickets and offsets */
     unsigned holds;
 
-    int64_t deadline_ms;   /* of the state; INT64_MAX none */
-    int64_t ping_at_ms;    /* next Ping; INT64_MAX none */
-    int64_t pong_due_ms;   /* INT64_MAX when no Ping is unanswered */
+    int64_t deadline_ms;   /* of the state; DEADLINE_NEVER none */
+    int64_t ping_at_ms;    /* next Ping; DEADLINE_NEVER none */
+    int64_t pong_due_ms;   /* DEADLINE_NEVER when no Ping is unanswered */
     int64_t last_reply_ms; /* when the last reply could leave */
     int64_t now_ms;        /* of the call being handled */
 
@@ -129,7 +129,7 @@ bool session_is_waiting(const struct session *s);
 /* Let go of what waited for this ticket or an earlier one. */
 void session_release(struct session *s, uint64_t ticket, int64_t now_ms);
 
-/* When session_tick is due. INT64_MAX never. */
+/* When session_tick is due. DEADLINE_NEVER never. */
 int64_t session_due_ms(const struct session *s);
 
 /* Act on the deadlines that have passed. */
@@ -156,7 +156,11 @@ bool session_is_done(const struct session *s);
 void session_reply(struct session *s, enum ws_opcode opcode,
                    struct span payload, uint64_t ticket);
 
-/* Fail the connection at once. in: reason: static text */
+/*
+ * Fail the connection: a Close behind what is queued, and nothing more is read
+ * (RFC 6455 section 7.1.7).
+ * in: reason: static text
+ */
 void session_fail(struct session *s, enum ws_close code, const char *reason);
 
 /* A login has succeeded, or failed. */

@@ -2,6 +2,7 @@
 
 #include "proto/http.h"
 
+#include <assert.h>
 #include <string.h>
 
 static void put_answer(struct upgrade_answer *out, struct http_answer a,
@@ -142,5 +143,6 @@ size_t upgrade_answer_head(const struct session_rules *rules, bool is_tls,
         route(rules, is_tls, &req, out);
     else
         refuse_status(out, parsed == 0 ? 400 : http_error_status(parsed));
+    assert(out->len > 0);
     return head_len;
 }

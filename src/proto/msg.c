@@ -1,5 +1,6 @@
 #include "proto/msg.h"
 
+#include "base/wipe.h"
 #include "proto/json.h"
 #include "proto/uuid.h"
 
@@ -112,6 +113,7 @@ enum msg_kind msg_parse(struct msg_arena *arena, struct span text,
     current = arena;
     enum msg_kind kind = read_message(parse_copy(text), token);
     current = NULL;
+    wipe(arena->mem, arena->used); /* it holds the token's text */
     return kind;
 }
 

@@ -22,6 +22,7 @@ enum {
     /* Compacting only when twice the rows are queued makes it cheap. */
     QUEUE_LEN = 2 * COMMITTER_BACKLOG_MAX,
     RETRY_MS = 1000,
+    STALL_MS = 5000,
     RECENT_SLOTS = 8192,        /* power of two */
     FOLD_TOUCHES = 1 << 18,     /* journal length that starts a fold */
     FOLD_IDLE_S = 10,           /* time without a batch that starts one */
@@ -50,10 +51,11 @@ struct committer {
     /* The loop's own. */
     struct batch gathered;
     struct batch backlog;
-    uint64_t gathering; /* ticket of the batch being gathered */
-    uint64_t durable;   /* newest ticket collected */
-    int64_t retry_ms;   /* monotonic */
-    uint64_t dropped;   /* touches */
+    uint64_t gathering;   /* ticket of the batch being gathered */
+    uint64_t released;    /* newest ticket that nothing waits for */
+    int64_t submitted_ms; /* monotonic; when the slot was filled last */
+    int64_t retry_ms;     /* monotonic */
+    uint64_t dropped;     /* touches */
     bool is_healthy;
     struct recent recent[RECENT_SLOTS];
 
@@ -285,8 +287,8 @@ uint64_t committer_touch(struct committer *c, uint64_t row, int64_t time)
     struct sort_pair touch = {.key = row, .value = (uint64_t)time};
 
     if (recent->row == row && recent->time == time)
-        return recent->ticket <= c->durable ? COMMITTER_DURABLE
-                                            : recent->ticket;
+        return recent->ticket <= c->released ? COMMITTER_DURABLE
+                                             : recent->ticket;
     if (!c->is_healthy) {
         queue_touch(c, touch);
         return COMMITTER_DURABLE;
@@ -324,6 +326,7 @@ void committer_submit(struct committer *c, int64_t now_ms)
         c->gathered.count = 0;
         c->gathering++;
         c->slot_state = SLOT_FULL;
+        c->submitted_ms = now_ms;
         pthread_cond_signal(&c->wake);
     }
     pthread_mutex_unlock(&c->lock);
@@ -369,8 +372,8 @@ enum committer_news committer_collect(struct committer *c, uint64_t *ticket,
     if (failed)
         requeue_slot(c);
     /* After a failure nothing waits: what was gathered is queued as well. */
-    c->durable = failed ? c->gathering : c->gathering - 1;
-    *ticket = c->durable;
+    c->released = failed ? c->gathering : c->gathering - 1;
+    *ticket = c->released;
     if (failed)
         return was_healthy ? COMMITTER_BROKE : COMMITTER_STILL_BROKEN;
     return was_healthy ? COMMITTER_COMMITTED : COMMITTER_RECOVERED;
@@ -412,6 +415,14 @@ bool committer_is_settled(struct committer *c)
 bool committer_is_healthy(const struct committer *c)
 {
     return c->is_healthy;
+}
+
+bool committer_is_stalled(struct committer *c, int64_t now_ms)
+{
+    pthread_mutex_lock(&c->lock);
+    bool is_out = c->slot_state == SLOT_FULL;
+    pthread_mutex_unlock(&c->lock);
+    return is_out && now_ms - c->submitted_ms > STALL_MS;
 }
 
 int64_t committer_retry_ms(const struct committer *c)

@@ -98,6 +98,9 @@ bool committer_is_settled(struct committer *c);
 /* Have all commits since the last failure succeeded? */
 bool committer_is_healthy(const struct committer *c);
 
+/* Has one commit been under way for more than five seconds? */
+bool committer_is_stalled(struct committer *c, int64_t now_ms);
+
 /* When committer_submit should be called even without news; INT64_MAX never. */
 int64_t committer_retry_ms(const struct committer *c);
 

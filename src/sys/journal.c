@@ -272,6 +272,8 @@ static int drop_oldest(const struct journal_fold *fold, MDB_cursor *cursor,
 
     if (rc != 0 && rc != MDB_NOTFOUND)
         return rc;
+    if (rc == 0 && key.mv_size != sizeof seq)
+        return MDB_CORRUPTED;
     if (rc == 0)
         memcpy(&seq, key.mv_data, sizeof seq);
     *done = seq >= fold->uses.last_seq;

@@ -1,5 +1,6 @@
 #include "sys/log.h"
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,6 +101,10 @@ void log_write(enum log_level level, const char *event,
     for (; fields->name != NULL; fields++)
         put_field(&l, fields);
     l.text[l.len++] = '\n';
+    /* A reader that has stopped reading must not stop the server. */
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&out, 1, 0) != 1 || (out.revents & POLLOUT) == 0)
+        return;
     ssize_t written = write(STDERR_FILENO, l.text, l.len);
     (void)written; /* there is nobody else to tell */
 }

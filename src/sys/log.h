@@ -30,7 +30,8 @@ struct log_field {
     ((struct log_field){.name = (name_), .number = (int64_t)(number_)})
 
 /*
- * Write one line with one system call; a line that can't be written is lost.
+ * Write one line at once. A line that cannot be written now (a full disk, a
+ * pipe that nobody reads) is lost.
  * in: fields: ended by one without a name
  */
 void log_write(enum log_level level, const char *event,

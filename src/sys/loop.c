@@ -9,6 +9,7 @@
 int loop_open(struct loop *l, struct error *err)
 {
     memset(l, 0, sizeof *l);
+    l->fixed[0].fd = -1;
     int fd = epoll_create1(EPOLL_CLOEXEC);
     if (fd < 0)
         return error_set(err, "epoll: %s", strerror(errno));

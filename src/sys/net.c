@@ -140,16 +140,38 @@ static const char *listen_advice(int error)
     return "";
 }
 
-int net_listen(const struct net_address *address, struct error *err)
+/* A kernel without IPv6 can still listen on "all addresses". */
+static void use_ipv4_for_all(struct net_address *address)
 {
-    char name[NET_NAME_MAX];
-    int fd = socket(address->socket.ss_family,
-                    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_in6 in6;
 
-    if (fd >= 0 && prepare_listener(fd, address) == 0)
+    memcpy(&in6, &address->socket, sizeof in6);
+    if (IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr))
+        parse_ipv4("0.0.0.0", in6.sin6_port, address);
+}
+
+static int open_listener(struct net_address *address)
+{
+    const int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int fd = socket(address->socket.ss_family, type, 0);
+
+    if (fd < 0 && errno == EAFNOSUPPORT) {
+        use_ipv4_for_all(address);
+        fd = socket(address->socket.ss_family, type, 0);
+    }
+    return fd;
+}
+
+int net_listen(const struct net_address *wanted, struct error *err)
+{
+    struct net_address address = *wanted;
+    char name[NET_NAME_MAX];
+    int fd = open_listener(&address);
+
+    if (fd >= 0 && prepare_listener(fd, &address) == 0)
         return fd;
     int error = errno;
-    net_format(address, name);
+    net_format(&address, name);
     if (fd >= 0)
         close(fd);
     errno = error;

@@ -34,7 +34,7 @@ bool net_is_loopback(const struct net_address *address);
  * Listen for TCP; non-blocking.
  * returns: the descriptor, or -1 with the reason, which names the address
  */
-int net_listen(const struct net_address *address, struct error *err);
+int net_listen(const struct net_address *wanted, struct error *err);
 
 /* The address that a socket is bound to (the port, where 0 was asked for). */
 void net_local(int fd, struct net_address *address);

@@ -140,12 +140,26 @@ static int open_tables(struct store *s, MDB_txn *txn, unsigned create)
     return rc;
 }
 
+/*
+ * Another process may have grown the file beyond our own map size. LMDB would
+ * map it to its last byte, and the next commit would find no room.
+ */
+static size_t map_size_for(const struct store *s, const char *path)
+{
+    struct stat file;
+
+    if (stat(path, &file) != 0 || (size_t)file.st_size < s->map_size / 2)
+        return s->map_size;
+    size_t room = (size_t)file.st_size + (size_t)file.st_size / 4;
+    return room > s->map_size ? room : s->map_size;
+}
+
 static int open_env(struct store *s, const char *path, struct error *err)
 {
     int rc = mdb_env_create(&s->env);
 
     if (rc == 0)
-        rc = mdb_env_set_mapsize(s->env, s->map_size);
+        rc = mdb_env_set_mapsize(s->env, map_size_for(s, path));
     if (rc == 0)
         rc = mdb_env_set_maxdbs(s->env, TABLES_MAX);
     if (rc == 0)
@@ -210,6 +224,8 @@ static int attach_tables(struct store *s, struct error *err)
         mdb_txn_abort(txn);
         return rc == 0 ? -1 : store_explain(s, rc, "open its tables", err);
     }
+    /* The slot of a process that was killed would keep old pages alive. */
+    mdb_reader_check(s->env, NULL);
     /* Committed, not aborted: only so do the handles outlive it. */
     if (store_commit(s, txn, err) != 0 ||
         store_begin(s, MDB_RDONLY, &s->reader, err) != 0)
@@ -343,7 +359,10 @@ static int open_dir(const char *dir, struct error *err)
                          "data directory %s: it does not exist; create it with "
                          "mkdir -m 700",
                          dir);
-    return error_set(err, "data directory %s: %s", dir, strerror(errno));
+    return error_set(err, "data directory %s: %s%s", dir, strerror(errno),
+                     errno == EACCES ? "; it must belong to the user that "
+                                       "this runs as"
+                                     : "");
 }
 
 static int open_store(struct store *s, const char *dir,

@@ -15,7 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FREE_TABLE = 0 /* LMDB's own handle */ };
+enum {
+    FREE_TABLE = 0, /* LMDB's own handle */
+    PROBE_S = 10
+};
 
 struct page_range {
     size_t first, last; /* page numbers */
@@ -76,6 +79,7 @@ static _Noreturn void probe(const char *path, size_t map_size)
     MDB_env *env;
 
     setrlimit(RLIMIT_CORE, &no_core);
+    alarm(PROBE_S); /* a damaged table may have no end */
     /* No locks: a child that dies must not leave any behind. */
     bool is_sound =
         mdb_env_create(&env) == 0 && mdb_env_set_mapsize(env, map_size) == 0 &&

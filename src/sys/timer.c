@@ -69,7 +69,7 @@ void timer_set(struct timer_heap *h, struct timer *t, int64_t due_ms)
     if (t->place != 0 && t->due_ms == due_ms)
         return;
     t->due_ms = due_ms;
-    if (due_ms == TIMER_NEVER) {
+    if (due_ms == DEADLINE_NEVER) {
         if (t->place != 0)
             take_out(h, t);
     } else if (t->place != 0) {
@@ -82,7 +82,7 @@ void timer_set(struct timer_heap *h, struct timer *t, int64_t due_ms)
 
 int64_t timer_next_ms(const struct timer_heap *h)
 {
-    return h->count == 0 ? TIMER_NEVER : h->heap[0]->due_ms;
+    return h->count == 0 ? DEADLINE_NEVER : h->heap[0]->due_ms;
 }
 
 struct timer *timer_take_due(struct timer_heap *h, int64_t now_ms)

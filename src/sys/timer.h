@@ -5,11 +5,11 @@
 #ifndef SYS_TIMER_H
 #define SYS_TIMER_H
 
+#include "base/deadline.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define TIMER_NEVER INT64_MAX
 
 /* Part of what it belongs to. Zeroed before its first use. */
 struct timer {
@@ -28,12 +28,12 @@ bool timer_heap_init(struct timer_heap *h, size_t cap);
 void timer_heap_fini(struct timer_heap *h);
 
 /*
- * Set, move or (with TIMER_NEVER) take back a deadline.
+ * Set, move or (with DEADLINE_NEVER) take back a deadline.
  * needs: no more than cap timers are set at once
  */
 void timer_set(struct timer_heap *h, struct timer *t, int64_t due_ms);
 
-/* The earliest deadline, or TIMER_NEVER. */
+/* The earliest deadline, or DEADLINE_NEVER. */
 int64_t timer_next_ms(const struct timer_heap *h);
 
 /* Take out one timer that is due, or NULL. */

@@ -16,7 +16,7 @@
 
 struct settings {
     const char *data_dir;
-    bool is_loud, is_quiet;
+    bool is_loud, is_quiet, wants_version;
     struct option_list listen;
     uint64_t players, size, wait_ms;
 };
@@ -26,6 +26,7 @@ struct settings {
 static const struct option_spec specs[] = {
     {"data", "DIR", "where it is", OPTION_TEXT, FIELD(data_dir), 0, 0},
     {"loud", NULL, "say more", OPTION_FLAG, FIELD(is_loud), 0, 0},
+    {"version", NULL, "tell", OPTION_ACTION, FIELD(wants_version), 0, 0},
     {"quiet", NULL, "say less", OPTION_FLAG, FIELD(is_quiet), 0, 0},
     {"listen", "ADDR", "where to", OPTION_LIST, FIELD(listen), 0, 0},
     {"max-players", "N", "how many", OPTION_COUNT, FIELD(players), 1, 1000},
@@ -35,13 +36,6 @@ static const struct option_spec specs[] = {
 };
 static const struct option_table table = {
     .usage = "test [options]", .specs = specs, .count = COUNT(specs)};
-
-/* Lists from the environment live as long as the process, by contract. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
 
 static struct settings got;
 static struct error err;
@@ -60,6 +54,7 @@ static enum options_result parse(const char *const *args, size_t count)
         argv[i + 1] = copies[i + 1];
     }
     argv[count + 1] = NULL;
+    free(got.listen.from_env);
     got =
         (struct settings){.players = 10, .size = 16ULL << 30, .wait_ms = 90000};
     err.text[0] = '\0';
@@ -300,6 +295,19 @@ static void flags_in_the_environment(void **state)
         "--data", "x");
 }
 
+/* An action is of one call: the environment cannot ask for it. */
+static void actions(void **state)
+{
+    (void)state;
+    setenv("OPENCHAMPPS_VERSION", "1", 1);
+    assert_int_equal(parse(NULL, 0), OPTIONS_OK);
+    assert_false(got.wants_version);
+    setenv("OPENCHAMPPS_VERSION", "1.2.3", 1);
+    GOOD("--version");
+    assert_true(got.wants_version);
+    BAD("option '--version' takes no value", "--version=1");
+}
+
 static void bad_environment(void **state)
 {
     (void)state;
@@ -314,6 +322,10 @@ static void bad_environment(void **state)
     unsetenv("OPENCHAMPPS_MAX_PLAYERS");
     setenv("OPENCHAMPPS_LISTEN", "a,,b", 1);
     BAD("environment OPENCHAMPPS_LISTEN: --listen: the value is empty",
+        "--loud");
+    setenv("OPENCHAMPPS_LISTEN", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
+           1);
+    BAD("environment OPENCHAMPPS_LISTEN: --listen: given more than 16 times",
         "--loud");
 }
 
@@ -409,9 +421,12 @@ int main(void)
         TEST(empty_environment),
         TEST(flags_in_the_environment),
         TEST(bad_environment),
+        TEST(actions),
         TEST(help),
         TEST(complaints),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    free(got.listen.from_env);
+    return failed;
 }

@@ -79,6 +79,7 @@ static int begin(void **state)
                 .unready_reason = unready_reason,
                 .reply_max = REPLY_MAX,
                 .needs_login = true},
+        .path = "/ws",
         .header_max = HEADER_MAX,
         .message_max = MESSAGE_MAX,
         .output_max = OUTPUT_MAX,

@@ -5,6 +5,7 @@
 #include "sys/journal.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -277,6 +278,77 @@ static void damaged_secret(void **state)
     raw_put(&r, "secret", "short", 5);
     raw_close(&r);
     expect_refusal(STORE_EXISTING, "cannot read its checksum key");
+}
+
+/* A shorter file is refused, or it was whole without the missing pages. */
+static void cut_files(void **state)
+{
+    enum { TOKENS = 1000 };
+    static uint8_t whole[1 << 20];
+    size_t refused = 0;
+    (void)state;
+
+    signal(SIGBUS, SIG_DFL); /* cmocka's handler would outlive a fork */
+    open_store(STORE_CREATE);
+    import_tokens(0, 1, TOKENS);
+    close_store();
+    FILE *file = fopen(d.file, "r");
+    size_t len = fread(whole, 1, sizeof whole, file);
+    fclose(file);
+    assert_true(len > 0 && len < sizeof whole);
+    for (size_t cut = len - 1; cut > 0; cut = cut > 4096 ? cut - 4095 : 0) {
+        write_file(whole, cut);
+        s = store_open(d.dir, STORE_EXISTING, SCRATCH_MAP, &err);
+        if (s == NULL) {
+            assert_non_null(strstr(err.text, d.dir));
+            refused++;
+            continue;
+        }
+        for (unsigned n = 0; n < TOKENS; n++)
+            expect_token(n);
+        close_store();
+    }
+    assert_true(refused >= len / 4096 - 3);
+    write_file(whole, len - 4096);
+    expect_refusal(STORE_EXISTING, "it is cut short; restore a backup");
+    write_file(whole, len);
+    open_store(STORE_EXISTING);
+    expect_token(TOKENS - 1);
+}
+
+/* LMDB does not write pages that it took and freed in one transaction. */
+static void short_by_right(void **state)
+{
+    static const uint8_t large[400000];
+    MDB_val key = {1, "a"};
+    struct stat file;
+    MDB_envinfo info;
+    (void)state;
+
+    open_store(STORE_CREATE);
+    import_tokens(0, 1, 10);
+    close_store();
+    /* Free pages first, and two transactions until they can be used. */
+    for (int i = 0; i < 4; i++) {
+        struct raw r = raw_open(&d, "meta", 0);
+        raw_put(&r, "b", "x", 1);
+        if (i == 1)
+            raw_must(mdb_del(r.txn, r.table, &key, NULL));
+        else if (i != 2)
+            raw_put(&r, "a", large, i == 0 ? 50000 : sizeof large);
+        if (i == 3)
+            raw_must(mdb_del(r.txn, r.table, &key, NULL));
+        raw_must(mdb_txn_commit(r.txn));
+        mdb_env_info(r.env, &info);
+        mdb_env_close(r.env);
+    }
+    assert_int_equal(stat(d.file, &file), 0);
+    assert_true((size_t)file.st_size < (info.me_last_pgno + 1) * 4096);
+    open_store(STORE_EXISTING);
+    expect_token(9);
+    import_tokens(10, 1, 2000);
+    open_store(STORE_EXISTING);
+    expect_token(2009);
 }
 
 /* Two stores do not share the key of their checksums. */
@@ -677,6 +749,8 @@ int main(void)
         TEST(foreign_database),
         TEST(other_formats),
         TEST(damaged_secret),
+        TEST(cut_files),
+        TEST(short_by_right),
         TEST(secrets_differ),
         TEST(reopening),
         TEST(reads_are_of_one_moment),

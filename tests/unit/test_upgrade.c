@@ -34,6 +34,7 @@ static const char *const origins[] = {"https://play.example.org",
 
 static struct session_rules rules = {
     .app = {.unready_reason = unready_reason},
+    .path = "/ws",
     .header_max = 600,
     .origins = origins,
     .origin_count = 2,
@@ -47,6 +48,7 @@ static int reset(void **state)
     (void)state;
     trouble = NULL;
     is_tls = true;
+    rules.path = "/ws";
     return 0;
 }
 
@@ -145,6 +147,17 @@ static void other_paths(void **state)
     assert_int_equal(status_of("HEAD /no HTTP/1.1\r\nHost: a\r\n\r\n"), 404);
     check_body("");
     assert_non_null(strstr(answer.text, "\r\nContent-Length: 10\r\n"));
+}
+
+static void any_path(void **state)
+{
+    (void)state;
+    rules.path = NULL;
+    assert_int_equal(status_of("GET / HTTP/1.1\r\n" UPGRADE("")), 101);
+    assert_int_equal(status_of("GET /a/b?c HTTP/1.1\r\n" UPGRADE("")), 101);
+    assert_int_equal(status_of("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 426);
+    assert_int_equal(status_of("GET /health HTTP/1.1\r\n" UPGRADE("")), 200);
+    assert_int_equal(status_of("GET /ready HTTP/1.1\r\n" UPGRADE("")), 200);
 }
 
 static void health(void **state)
@@ -285,10 +298,9 @@ static void too_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(websocket),    TEST(not_an_upgrade),
-        TEST(other_paths),  TEST(health),
-        TEST(ready),        TEST(origin_rules),
-        TEST(bad_requests), TEST(every_prefix_waits),
+        TEST(websocket),    TEST(not_an_upgrade), TEST(other_paths),
+        TEST(any_path),     TEST(health),         TEST(ready),
+        TEST(origin_rules), TEST(bad_requests),   TEST(every_prefix_waits),
         TEST(too_large),
     };
 

@@ -1,0 +1,20 @@
+/*
+ * What every command of the binary does to its own process first.
+ */
+#ifndef SYS_PROCESS_H
+#define SYS_PROCESS_H
+
+#include <stdbool.h>
+
+/*
+ * Open /dev/null in place of a standard descriptor that is closed. Else the
+ * store's file could get its number, and a log line would land in it.
+ * returns: false when that cannot be done: the process must not go on
+ */
+bool process_fill_std_fds(void);
+
+/* Tokens and keys are in memory: no core dump, no reading by other processes.
+ */
+void process_forbid_dumps(void);
+
+#endif
