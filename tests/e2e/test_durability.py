@@ -274,6 +274,38 @@ def test_answers_stay_in_order_on_a_slow_disk(server_factory):
     assert got[1] == TOKEN_ERROR and got[3] == FORMAT_ERROR
 
 
+HUNG = ["fdatasync,fsync:delay_enter=8000000:when=1"]
+
+
+@needs_strace
+def test_hung_disk_is_not_ready(server_factory):
+    server = server_factory()
+    with server.open() as client, Strace(server, HUNG):
+        client.send_json({"type": "token_auth", "payload": {"token": VALID}})
+        wait_until(lambda: server.get("/ready").status == 503, 8, 0.2)
+        assert server.get("/health").status == 200
+        assert client.read_json(10)["type"] == "auth_success"
+        assert server.get("/ready").status == 200
+    assert "commit_stalled" in server.log_text()
+
+
+@needs_strace
+def test_full_pipeline_on_a_hung_disk_is_not_blamed(server_factory):
+    """More logins in flight than the output holds, and a commit that hangs
+    for longer than Ping and Pong take: nothing is read meanwhile, so a Pong
+    cannot be missed. Once it was, with 1008."""
+    server = server_factory("--ping-interval", "1", "--pong-timeout", "1",
+                            "--max-output", "1K")
+    with server.open(token=SECOND) as client, Strace(server, HUNG):
+        login = wsraw.frame(wsraw.TEXT,
+                            '{"type":"token_auth","payload":{"token":"%s"}}'
+                            % VALID)
+        client.send(login * 60)
+        for _ in range(60):
+            assert client.read_json(12)["type"] == "auth_success"
+        client.expect_alive()
+
+
 @needs_strace
 def test_commits_are_shared_on_a_slow_disk(server_factory):
     """30 players at 1.5 s a sync: a few commits, not thirty."""
