@@ -67,11 +67,9 @@ const char *conn_end(const struct conn *c)
 
 static bool heed(struct conn *c, enum link_result result)
 {
-    if (result == LINK_ENDED)
-        session_end_input(&c->session);
-    else if (result == LINK_BROKEN)
+    if (result == LINK_BROKEN)
         die(c, c->link.socket_error != 0 ? "connection lost" : "TLS failed");
-    return result == LINK_MOVED;
+    return result == LINK_MOVED || result == LINK_ENDED;
 }
 
 static bool receive(struct conn *c, int *reads)
@@ -86,8 +84,14 @@ static bool feed(struct conn *c, int64_t now_ms)
 {
     struct span in = link_input(&c->link);
 
-    if (c->state != CONN_CARRY || in.len == 0)
+    if (c->state != CONN_CARRY)
         return false;
+    if (in.len == 0) {
+        /* What came before the end is answered first. */
+        if (c->link.has_ended && !session_is_done(&c->session))
+            session_end_input(&c->session);
+        return false;
+    }
     size_t n = session_feed(&c->session, in.ptr, in.len, now_ms);
     link_consume(&c->link, n);
     return n > 0;

@@ -74,8 +74,9 @@ static void enter(struct session *s, enum session_state state)
 
 static void finish(struct session *s, const char *why)
 {
-    if (s->end == NULL)
+        if (s->end == NULL)
         s->end = why;
+    s->close_code = 0;
     enter(s, SESSION_DONE);
 }
 

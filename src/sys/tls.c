@@ -188,12 +188,19 @@ uint8_t *tls_cipher_space(struct tls_conn *c, size_t *len)
     return br_ssl_engine_recvrec_buf(&c->engine.eng, len);
 }
 
+/* The handshake ends with a record of the peer's, or with one of ours. */
+static void note_progress(struct tls_conn *c)
+{
+    unsigned state = br_ssl_engine_current_state(&c->engine.eng);
+
+    if ((state & (BR_SSL_SENDAPP | BR_SSL_RECVAPP)) != 0)
+        c->is_established = true;
+}
+
 void tls_cipher_received(struct tls_conn *c, size_t len)
 {
     br_ssl_engine_recvrec_ack(&c->engine.eng, len);
-    if ((br_ssl_engine_current_state(&c->engine.eng) &
-         (BR_SSL_SENDAPP | BR_SSL_RECVAPP)) != 0)
-        c->is_established = true;
+    note_progress(c);
 }
 
 const uint8_t *tls_cipher_bytes(struct tls_conn *c, size_t *len)
@@ -204,6 +211,7 @@ const uint8_t *tls_cipher_bytes(struct tls_conn *c, size_t *len)
 void tls_cipher_sent(struct tls_conn *c, size_t len)
 {
     br_ssl_engine_sendrec_ack(&c->engine.eng, len);
+    note_progress(c);
 }
 
 const uint8_t *tls_plain_bytes(struct tls_conn *c, size_t *len)

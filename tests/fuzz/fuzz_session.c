@@ -277,6 +277,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         run(&other, data[0], in, step);
         must(other.s.state == whole.s.state);
         must(other.s.logins == whole.s.logins);
+        must(other.said_len == whole.said_len);
+        must(memcmp(other.said, whole.said, whole.said_len) == 0);
         finish(&other);
     }
     finish(&whole);

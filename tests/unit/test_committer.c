@@ -304,6 +304,24 @@ static void batches_grow_while_busy(void **state)
     assert_int_equal(in_journal(199), 100);
 }
 
+static void stalled(void **state)
+{
+    (void)state;
+    assert_false(committer_is_stalled(c, 1 << 30));
+    struct store_import *lock = hold_writer();
+    committer_touch(c, 1, 100);
+    committer_submit(c, 1000);
+    committer_touch(c, 2, 100);
+    committer_submit(c, 5000);
+    bool is_stalled = committer_is_stalled(c, 6000);
+    bool is_later = committer_is_stalled(c, 6001);
+    store_import_abort(lock);
+    assert_false(is_stalled);
+    assert_true(is_later);
+    assert_int_equal(await(), COMMITTER_COMMITTED);
+    assert_false(committer_is_stalled(c, 1 << 30));
+}
+
 static void full_batch(void **state)
 {
     (void)state;
@@ -710,6 +728,7 @@ int main(void)
         TEST(collected_one_by_one),
         TEST(same_second),
         TEST(batches_grow_while_busy),
+        TEST(stalled),
         TEST(full_batch),
         TEST(pausing),
         TEST(what_is_gathered_is_committed_at_the_end),

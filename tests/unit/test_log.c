@@ -154,6 +154,28 @@ static void long_lines_are_cut(void **state)
     }
 }
 
+/* A word by itself. */
+static void words(void **state)
+{
+    (void)state;
+    capture();
+    log_event(LOG_INFO, "e", LOG_NUMBER("n", 1), LOG_WORD("alone"),
+              LOG_TEXT("k", "v"));
+    captured();
+    assert_string_equal(line + PREFIX_LEN,
+                        "level=info event=e n=1 alone k=v\n");
+}
+
+/* A pipe that nobody reads stops nobody. */
+static void full_pipe(void **state)
+{
+    (void)state;
+    capture();
+    for (int i = 0; i < 10000; i++)
+        log_event(LOG_INFO, "e", LOG_TEXT("k", "twenty bytes of text"));
+    assert_true(captured() > 0);
+}
+
 /* A line that nobody takes does no harm. */
 static void closed_stderr(void **state)
 {
@@ -171,7 +193,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_line),         cmocka_unit_test(levels),
         cmocka_unit_test(escaping),           cmocka_unit_test(every_byte),
-        cmocka_unit_test(long_lines_are_cut), cmocka_unit_test(closed_stderr),
+        cmocka_unit_test(long_lines_are_cut), cmocka_unit_test(words),
+        cmocka_unit_test(full_pipe),          cmocka_unit_test(closed_stderr),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

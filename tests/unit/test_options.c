@@ -198,7 +198,8 @@ static void wrong_words(void **state)
 static void short_options_in_one_word(void **state)
 {
     (void)state;
-    BAD("unknown option '-xy'", "--loud", "-xy");
+    BAD("unknown option '-x'", "--loud", "-xy");
+    BAD("unknown option '-x'", "-x=1");
 }
 
 static void operands(void **state)

@@ -625,6 +625,20 @@ static void full_map(void **state)
     expect_token(20009);
 }
 
+/* Another process has more room, and has used it. */
+static void grown_beyond_our_map(void **state)
+{
+    (void)state;
+    open_store(STORE_CREATE);
+    import_tokens(0, 1, 20000);
+    store_close(s);
+    s = store_open(d.dir, STORE_EXISTING, 1 << 20, &err);
+    assert_non_null(s);
+    import_tokens(20000, 1, 2000);
+    expect_token(0);
+    expect_token(21999);
+}
+
 /* --- Listing --- */
 
 struct listing {
@@ -763,6 +777,7 @@ int main(void)
         TEST(abort_leaves_nothing),
         TEST(import_is_one_step),
         TEST(full_map),
+        TEST(grown_beyond_our_map),
         TEST(listings),
         TEST(listings_with_damage),
         TEST(last_uses_of_imports),

@@ -28,7 +28,7 @@ static void order(void **state)
     (void)state;
 
     assert_true(timer_heap_init(&h, N));
-    assert_true(timer_next_ms(&h) == TIMER_NEVER);
+    assert_true(timer_next_ms(&h) == DEADLINE_NEVER);
     assert_null(timer_take_due(&h, INT64_MAX));
     for (size_t i = 0; i < N; i++)
         timer_set(&h, &t[i], due[i]);
@@ -57,13 +57,13 @@ static void taking_back(void **state)
     (void)state;
 
     assert_true(timer_heap_init(&h, 2));
-    timer_set(&h, &t, TIMER_NEVER);
-    assert_true(timer_next_ms(&h) == TIMER_NEVER);
+    timer_set(&h, &t, DEADLINE_NEVER);
+    assert_true(timer_next_ms(&h) == DEADLINE_NEVER);
     timer_set(&h, &t, 5);
     timer_set(&h, &t, 5);
     timer_set(&h, &u, 7);
-    timer_set(&h, &t, TIMER_NEVER);
-    timer_set(&h, &t, TIMER_NEVER);
+    timer_set(&h, &t, DEADLINE_NEVER);
+    timer_set(&h, &t, DEADLINE_NEVER);
     assert_int_equal(timer_next_ms(&h), 7);
     /* One that was taken can be set to the same time again. */
     assert_ptr_equal(timer_take_due(&h, 7), &u);
@@ -76,7 +76,7 @@ static void taking_back(void **state)
 /* The model: due times, NEVER when not set. */
 static int64_t model_next(const int64_t *due)
 {
-    int64_t next = TIMER_NEVER;
+    int64_t next = DEADLINE_NEVER;
 
     for (size_t i = 0; i < TIMERS; i++)
         if (due[i] < next)
@@ -90,7 +90,7 @@ static void check_places(const struct timer_heap *h, const struct timer *t,
     size_t set = 0;
 
     for (size_t i = 0; i < TIMERS; i++) {
-        assert_int_equal(t[i].place != 0, due[i] != TIMER_NEVER);
+        assert_int_equal(t[i].place != 0, due[i] != DEADLINE_NEVER);
         if (t[i].place == 0)
             continue;
         assert_ptr_equal(h->heap[t[i].place - 1], &t[i]);
@@ -109,7 +109,7 @@ static void random_operations(void **state)
     (void)state;
 
     for (size_t i = 0; i < TIMERS; i++)
-        due[i] = TIMER_NEVER;
+        due[i] = DEADLINE_NEVER;
     assert_true(timer_heap_init(&h, TIMERS));
     for (int n = 0; n < 200000; n++) {
         size_t i = next_random(&x) % TIMERS;
@@ -118,15 +118,15 @@ static void random_operations(void **state)
             due[i] = (int64_t)(next_random(&x) % 100);
             timer_set(&h, &t[i], due[i]);
         } else if (what < 6) {
-            due[i] = TIMER_NEVER;
-            timer_set(&h, &t[i], TIMER_NEVER);
+            due[i] = DEADLINE_NEVER;
+            timer_set(&h, &t[i], DEADLINE_NEVER);
         } else {
             int64_t now = (int64_t)(next_random(&x) % 60);
             struct timer *taken = timer_take_due(&h, now);
             assert_int_equal(taken != NULL, model_next(due) <= now);
             if (taken != NULL) {
                 assert_true(due[taken - t] == model_next(due));
-                due[taken - t] = TIMER_NEVER;
+                due[taken - t] = DEADLINE_NEVER;
             }
         }
         assert_true(timer_next_ms(&h) == model_next(due));
