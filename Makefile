@@ -10,7 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 .PHONY: all run clean
 
 # The sources, alphabetical. A new file is one word here.
-BASE  := base64 buf digest error siphash sort wipe
+BASE  := base64 buf civil digest error siphash sort wipe
 PROTO := csv der http http_answer json msg timestamp token utf8 uuid \
          ws_frame ws_msg x509
 SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \

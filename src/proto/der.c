@@ -1,16 +1,8 @@
 #include "proto/der.h"
 
+#include "base/civil.h"
+
 #include <assert.h>
-
-#define SECONDS_PER_DAY 86400
-#define DAYS_TO_1970    719468 /* from 1 March of year 0 */
-#define DAYS_PER_ERA    146097 /* 400 years */
-
-/* A moment as the calendar writes it, UTC. */
-struct civil {
-    int64_t year;
-    unsigned month, day, hour, minute, second;
-};
 
 void der_init(struct der *d, uint8_t *mem, size_t cap)
 {
@@ -99,62 +91,8 @@ void der_put_bits(struct der *d, struct span bits, uint8_t unused)
     der_close(d, mark);
 }
 
-/*
- * Calendar arithmetic on years that begin in March, so that the leap day is
- * the last of its year. spec: proleptic Gregorian calendar
- */
-static struct civil civil_from_unix(int64_t unix_s)
-{
-    struct civil c;
-    int64_t second = unix_s % SECONDS_PER_DAY;
-    int64_t days = unix_s / SECONDS_PER_DAY + DAYS_TO_1970;
-
-    if (second < 0) {
-        second += SECONDS_PER_DAY;
-        days--;
-    }
-    c.hour = (unsigned)(second / 3600);
-    c.minute = (unsigned)(second / 60 % 60);
-    c.second = (unsigned)(second % 60);
-
-    int64_t era = (days >= 0 ? days : days - DAYS_PER_ERA + 1) / DAYS_PER_ERA;
-    int64_t in_era = days - era * DAYS_PER_ERA;
-    int64_t year =
-        (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
-    unsigned in_year =
-        (unsigned)(in_era - (365 * year + year / 4 - year / 100));
-    unsigned month = (5 * in_year + 2) / 153; /* 0 is March */
-
-    c.day = in_year - (153 * month + 2) / 5 + 1;
-    c.month = month < 10 ? month + 3 : month - 9;
-    c.year = era * 400 + year + (c.month <= 2);
-    return c;
-}
-
-/* needs: year 0 to 9999, the other fields in their ranges */
-static int64_t civil_to_unix(const struct civil *c)
-{
-    /* Year -1 is in the era before: begin one era earlier. */
-    int64_t year = c->year - (c->month <= 2) + 400;
-    int64_t month = c->month > 2 ? c->month - 3 : c->month + 9;
-    int64_t in_year = (153 * month + 2) / 5 + c->day - 1;
-    int64_t days = 365 * year + year / 4 - year / 100 + year / 400 + in_year -
-                   DAYS_PER_ERA - DAYS_TO_1970;
-
-    return days * SECONDS_PER_DAY + c->hour * 3600 + c->minute * 60 + c->second;
-}
-
-static unsigned days_in_month(int64_t year, unsigned month)
-{
-    static const uint8_t days[] = {31, 28, 31, 30, 31, 30,
-                                   31, 31, 30, 31, 30, 31};
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-
-    return month == 2 && leap ? 29 : days[month - 1];
-}
-
 /* Two decimal digits at p. */
-static void put_two(uint8_t *p, unsigned value)
+static void put_two(uint8_t *p, int value)
 {
     p[0] = (uint8_t)('0' + value / 10);
     p[1] = (uint8_t)('0' + value % 10);
@@ -169,17 +107,16 @@ void der_put_time(struct der *d, int64_t unix_s)
     }
     struct civil c = civil_from_unix(unix_s);
     uint8_t text[15];
-    unsigned year = (unsigned)c.year;
 
-    put_two(text, year / 100);
-    put_two(text + 2, year % 100);
+    put_two(text, c.year / 100);
+    put_two(text + 2, c.year % 100);
     put_two(text + 4, c.month);
     put_two(text + 6, c.day);
     put_two(text + 8, c.hour);
     put_two(text + 10, c.minute);
     put_two(text + 12, c.second);
     text[14] = 'Z';
-    if (year >= 1950 && year <= 2049)
+    if (c.year >= 1950 && c.year <= 2049)
         der_put(d, DER_UTC_TIME, (struct span){text + 2, sizeof text - 2});
     else
         der_put(d, DER_GENERALIZED_TIME, (struct span){text, sizeof text});
@@ -240,13 +177,13 @@ bool der_expect(struct span *rest, uint8_t tag, struct der_element *e)
 }
 
 /* Take two decimal digits off *text. */
-static bool take_two(struct span *text, unsigned *value)
+static bool take_two(struct span *text, int *value)
 {
     if (text->len < 2)
         return false;
-    unsigned high = (unsigned)text->ptr[0] - '0';
-    unsigned low = (unsigned)text->ptr[1] - '0';
-    if (high > 9 || low > 9)
+    int high = text->ptr[0] - '0';
+    int low = text->ptr[1] - '0';
+    if (high < 0 || high > 9 || low < 0 || low > 9)
         return false;
     *value = high * 10 + low;
     text->ptr += 2;
@@ -254,10 +191,10 @@ static bool take_two(struct span *text, unsigned *value)
     return true;
 }
 
-static bool take_year(struct span *text, uint8_t tag, int64_t *year)
+static bool take_year(struct span *text, uint8_t tag, int *year)
 {
-    unsigned high = 0;
-    unsigned low;
+    int high = 0;
+    int low;
 
     if (tag == DER_GENERALIZED_TIME && !take_two(text, &high))
         return false;
@@ -265,7 +202,7 @@ static bool take_year(struct span *text, uint8_t tag, int64_t *year)
         return false;
     if (tag == DER_UTC_TIME)
         high = low >= 50 ? 19 : 20;
-    *year = (int64_t)high * 100 + low;
+    *year = high * 100 + low;
     return true;
 }
 
@@ -282,8 +219,7 @@ bool der_parse_time(const struct der_element *e, int64_t *unix_s)
         return false;
     if (text.len != 1 || text.ptr[0] != 'Z')
         return false;
-    if (c.month < 1 || c.month > 12 || c.day < 1 ||
-        c.day > days_in_month(c.year, c.month))
+    if (!civil_is_date(&c))
         return false;
     if (c.hour > 23 || c.minute > 59 || c.second > 59)
         return false;

@@ -1,13 +1,10 @@
 #include "proto/timestamp.h"
 
+#include "base/civil.h"
+
 #include <assert.h>
 
-enum {
-    MINUTE_S = 60,
-    HOUR_S = 3600,
-    DAY_S = 86400,
-    EPOCH_DAYS = 719162 /* 0001-01-01 to 1970-01-01 */
-};
+enum { MINUTE_S = 60, HOUR_S = 3600, DAY_S = 86400 };
 
 #define FIRST_S INT64_C(-62135596800) /* 0001-01-01 00:00:00 */
 #define LAST_S  INT64_C(253402300799) /* 9999-12-31 23:59:59 */
@@ -15,11 +12,6 @@ enum {
 /* The rest of the text, while it is read. */
 struct cursor {
     const uint8_t *at, *end;
-};
-
-/* A time as written. */
-struct civil {
-    int year, month, day, hour, minute, second;
 };
 
 static bool is_digit(uint8_t c)
@@ -71,66 +63,6 @@ static int take_digits(struct cursor *c, size_t n)
     return value;
 }
 
-static bool is_leap(int year)
-{
-    return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-}
-
-static int days_in_month(int year, int month)
-{
-    static const int days[12] = {31, 28, 31, 30, 31, 30,
-                                 31, 31, 30, 31, 30, 31};
-
-    return days[month - 1] + (month == 2 && is_leap(year));
-}
-
-/* Days in a year before its month (1..12) begins. */
-static int days_before_month(int year, int month)
-{
-    static const int before[12] = {0,   31,  59,  90,  120, 151,
-                                   181, 212, 243, 273, 304, 334};
-
-    return before[month - 1] + (month > 2 && is_leap(year));
-}
-
-/* Days since 1970-01-01. */
-static int64_t days_from_civil(const struct civil *t)
-{
-    int past = t->year - 1; /* whole years since 0001-01-01 */
-    int64_t days = 365 * (int64_t)past + past / 4 - past / 100 + past / 400;
-
-    return days + days_before_month(t->year, t->month) + t->day - 1 -
-           EPOCH_DAYS;
-}
-
-/* Take whole periods of so many days, at most so many of them. */
-static int take_periods(int *days, int length, int most)
-{
-    int count = *days / length < most ? *days / length : most;
-
-    *days -= count * length;
-    return count;
-}
-
-/*
- * The reverse. The last century of four and the last year of four are longer
- * than the others by their leap day, so they are capped.
- * in: days since 1970-01-01, of the years 0001 to 9999
- */
-static void civil_from_days(int64_t days, struct civil *t)
-{
-    int rest = (int)(days + EPOCH_DAYS); /* since 0001-01-01 */
-
-    t->year = 1 + 400 * take_periods(&rest, 146097, rest);
-    t->year += 100 * take_periods(&rest, 36524, 3);
-    t->year += 4 * take_periods(&rest, 1461, 24);
-    t->year += take_periods(&rest, 365, 3);
-    t->month = 12;
-    while (days_before_month(t->year, t->month) > rest)
-        t->month--;
-    t->day = rest - days_before_month(t->year, t->month) + 1;
-}
-
 static int parse_date(struct cursor *c, struct civil *t)
 {
     size_t digits = count_digits(c);
@@ -151,10 +83,7 @@ static int parse_date(struct cursor *c, struct civil *t)
         return TIMESTAMP_BAD_FORM;
     if (t->year == 0)
         return TIMESTAMP_BAD_YEAR;
-    if (t->month < 1 || t->month > 12 || t->day < 1 ||
-        t->day > days_in_month(t->year, t->month))
-        return TIMESTAMP_BAD_DATE;
-    return TIMESTAMP_OK;
+    return civil_is_date(t) ? TIMESTAMP_OK : TIMESTAMP_BAD_DATE;
 }
 
 static int parse_time(struct cursor *c, struct civil *t)
@@ -212,14 +141,14 @@ static int parse_epoch(struct span text, int64_t *utc_s)
     return TIMESTAMP_OK;
 }
 
-static int to_utc(const struct civil *t, int zone_s, int64_t *utc_s)
+static int to_utc(struct civil t, int zone_s, int64_t *utc_s)
 {
-    int second = t->second == 60 ? 59 : t->second;
-    int64_t minutes = (int64_t)t->hour * 60 + t->minute;
-    int64_t utc =
-        days_from_civil(t) * DAY_S + minutes * MINUTE_S + second - zone_s;
+    bool is_leap_second = t.second == 60;
 
-    if (t->second == 60 && (utc + 1) % DAY_S != 0)
+    if (is_leap_second)
+        t.second = 59;
+    int64_t utc = civil_to_unix(&t) - zone_s;
+    if (is_leap_second && (utc + 1) % DAY_S != 0)
         return TIMESTAMP_BAD_LEAP;
     if (utc < FIRST_S || utc > LAST_S)
         return TIMESTAMP_BAD_YEAR;
@@ -246,7 +175,7 @@ static int parse_civil(struct cursor *c, int zone_s, int64_t *utc_s)
         return TIMESTAMP_BC;
     if (!is_at_end(c))
         return TIMESTAMP_BAD_FORM;
-    return to_utc(&t, zone_s, utc_s);
+    return to_utc(t, zone_s, utc_s);
 }
 
 int timestamp_parse(struct span text, int zone_s, int64_t *utc_s)
@@ -302,17 +231,15 @@ static char *put_digits(char *out, int number, int digits, char after)
 
 void timestamp_format(int64_t utc_s, char out[TIMESTAMP_TEXT_SIZE])
 {
-    int64_t time = utc_s < FIRST_S ? FIRST_S : utc_s > LAST_S ? LAST_S : utc_s;
-    int64_t since = time - FIRST_S; /* not negative: it divides as it should */
-    int second = (int)(since % DAY_S);
-    struct civil t;
+    struct civil t = civil_from_unix(utc_s < FIRST_S  ? FIRST_S
+                                     : utc_s > LAST_S ? LAST_S
+                                                      : utc_s);
 
-    civil_from_days(since / DAY_S - EPOCH_DAYS, &t);
     out = put_digits(out, t.year, 4, '-');
     out = put_digits(out, t.month, 2, '-');
     out = put_digits(out, t.day, 2, 'T');
-    out = put_digits(out, second / HOUR_S, 2, ':');
-    out = put_digits(out, second / MINUTE_S % 60, 2, ':');
-    out = put_digits(out, second % 60, 2, 'Z');
+    out = put_digits(out, t.hour, 2, ':');
+    out = put_digits(out, t.minute, 2, ':');
+    out = put_digits(out, t.second, 2, 'Z');
     *out = '\0';
 }

@@ -239,8 +239,7 @@ static void bad_requests(void **state)
         "GET /ws HTTP/1.1\n\n",
         "GET /ws HTTP/1.1\r\n\r\n",
         "G\tT",
-        "GET /ws HTTP/1.1\r\nHost:a\r\n"
-        " folded\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost:a\r\n folded\r\n\r\n",
         "GET  /ws HTTP/1.1\r\nHost: a\r\n\r\n",
         "A23456789012345678901234567890 / HTTP/1.1\r\nHost: a\r\n\r\n",
     };
