@@ -7,8 +7,8 @@ tally.py suite DIR NAME -- COMMAND...  COMMAND writes DIR/NAME*.xml itself
 tally.py report DIR...                 one line a suite, then the closing line
 
 item and suite show the command's output when it fails; with --stream at
-once. A suite that dies without saying what failed counts as one failure,
-and so does one that ran nothing.
+once. --seconds N ends a command that hangs. A suite that dies without saying
+what failed counts as one failure, and so does one that ran nothing.
 """
 
 import argparse
@@ -19,38 +19,47 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-TIMEOUT_S = 900
 KEEP_TAIL = 20000
+CMOCKA_LINE = re.compile(r"^\[ +(OK|FAILED|SKIPPED) +\] (\w+)$", re.MULTILINE)
 # XML has no way to hold most control characters.
 UNPRINTABLE = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd]")
 
 
-def run(command, env, stream):
+def run(options, env):
     """Exit status and output; a hanging command is ended."""
-    pipe = None if stream else subprocess.PIPE
+    pipe = None if options.stream else subprocess.PIPE
     try:
         # make's job server lives in inherited descriptors.
-        done = subprocess.run(command, env=env, stdout=pipe,
-                              stderr=None if stream else subprocess.STDOUT,
-                              stdin=subprocess.DEVNULL, timeout=TIMEOUT_S,
-                              close_fds=False, check=False)
+        done = subprocess.run(
+            options.command, env=env, stdin=subprocess.DEVNULL, stdout=pipe,
+            stderr=pipe and subprocess.STDOUT, timeout=options.seconds,
+            close_fds=False, check=False)
         status, output = done.returncode, done.stdout or b""
     except OSError as error:
         status, output = 127, str(error).encode()
     except subprocess.TimeoutExpired as error:
         status = 124
-        output = (error.stdout or b"") + b"\ntook too long\n"
+        output = (error.stdout or b"") + f"\n{error}\n".encode()
     return status, output.decode(errors="replace")
 
 
-def write_case(path, suite, name, failure):
-    """One test case as JUnit XML; failure is None or text."""
+def write_cases(path, suite, cases):
+    """(name, outcome, text) of each test case, as JUnit XML."""
     root = ET.Element("testsuite", name=suite)
-    case = ET.SubElement(root, "testcase", name=name)
-    if failure is not None:
-        text = UNPRINTABLE.sub("?", failure[-KEEP_TAIL:])
-        ET.SubElement(case, "failure", message="failed").text = text
+    for name, outcome, text in cases:
+        case = ET.SubElement(root, "testcase", name=name)
+        if outcome != "passed":
+            tag = "failure" if outcome == "failed" else "skipped"
+            ET.SubElement(case, tag, message=outcome).text = \
+                UNPRINTABLE.sub("?", text[-KEEP_TAIL:])
     ET.ElementTree(root).write(path, encoding="utf-8")
+
+
+def cmocka_cases(output):
+    """What cmocka prints when the test itself cleared the environment."""
+    outcomes = {"OK": "passed", "FAILED": "failed", "SKIPPED": "skipped"}
+    for outcome, name in CMOCKA_LINE.findall(output):
+        yield name, outcomes[outcome], "see the output"
 
 
 def result_files(directory, name):
@@ -81,28 +90,30 @@ def read_cases(path):
 
 
 def command_item(options):
-    status, output = run(options.command, None, options.stream)
-    failure = None if status == 0 else f"exit status {status}\n{output}"
-    write_case(options.dir / f"{options.name}.xml", options.name,
-               options.name, failure)
+    status, output = run(options, None)
+    outcome = "failed" if status else "passed"
+    write_cases(options.dir / f"{options.name}.xml", options.name,
+                [(options.name, outcome, f"exit status {status}\n{output}")])
     return status, output
 
 
 def command_suite(options):
-    for old in result_files(options.dir, options.name):
+    name = options.name
+    for old in result_files(options.dir, name):
         old.unlink()
     # Absolute: a test may change its directory.
-    name = options.name
     env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="xml",
                CMOCKA_XML_FILE=f"{options.dir.resolve()}/{name}.%g.xml")
-    status, output = run(options.command, env, options.stream)
-    cases = [case for path in result_files(options.dir, options.name)
+    status, output = run(options, env)
+    if not result_files(options.dir, name):
+        write_cases(options.dir / f"{name}.xml", name, cmocka_cases(output))
+    cases = [case for path in result_files(options.dir, name)
              for case in read_cases(path)]
     silent = status != 0 and not any(c[1] == "failed" for c in cases)
     if silent or not cases:
-        write_case(options.dir / f"{options.name}.exit.xml", options.name,
-                   "runs to its end",
-                   f"exit status {status}, {len(cases)} results\n{output}")
+        write_cases(options.dir / f"{name}.exit.xml", name, [
+            (f"{name} runs to its end", "failed",
+             f"exit status {status}, {len(cases)} results\n{output}")])
         status = status or 1
     return status, output
 
@@ -140,6 +151,7 @@ def main():
     for name, function in (("item", command_item), ("suite", command_suite)):
         sub = commands.add_parser(name)
         sub.add_argument("--stream", action="store_true")
+        sub.add_argument("--seconds", type=float, default=900)
         sub.add_argument("dir", type=pathlib.Path)
         sub.add_argument("name")
         sub.add_argument("command", nargs="+")

@@ -38,11 +38,12 @@ test:
 	+@$(TALLY) item $(TEST_OUT) build -- \
 	    $(MAKE) --no-print-directory -k test-programs || true
 	@for unit in $(UNITS); do \
-	    $(TALLY) suite $(TEST_OUT) $$unit -- build/test/$$unit || true; \
+	    $(TALLY) suite --seconds 120 $(TEST_OUT) $$unit -- \
+	        build/test/$$unit || true; \
 	done
 	@for name in $(FUZZERS); do \
-	    $(TALLY) item $(TEST_OUT) replay_$$name -- build/replay/$$name \
-	        tests/fuzz/corpus/$$name tests/fuzz/regress/$$name || true; \
+	    $(TALLY) item --seconds 120 $(TEST_OUT) replay_$$name -- \
+	        build/replay/$$name tests/fuzz/corpus/$$name tests/fuzz/regress/$$name || true; \
 	done
 	@$(TALLY) suite --stream $(TEST_OUT) e2e -- $(PYTHON) -m pytest -q \
 	    -p no:cacheprovider --junitxml=$(TEST_OUT)/e2e.xml tests/e2e || true
