@@ -228,7 +228,7 @@ static void build_getopt(const struct option_table *table,
         long_options[i].name = table->specs[i].name;
         long_options[i].has_arg =
             takes_value(&table->specs[i]) ? required_argument : no_argument;
-        long_options[i].val = (int)i;
+        long_options[i].val = (int)i + 1; /* 0 is getopt's own */
     }
     long_options[table->count].name = "help";
     long_options[table->count].val = HELP_VALUE;
@@ -273,12 +273,12 @@ enum options_result options_parse(const struct option_table *table, int argc,
             explain_refusal(answer, argv, err);
             return OPTIONS_BAD;
         }
-        const struct option_spec *spec = &table->specs[answer];
+        const struct option_spec *spec = &table->specs[answer - 1];
         struct option_list *list = (void *)((char *)into + spec->offset);
         /* A list on the command line replaces the environment's. */
-        if (spec->kind == OPTION_LIST && !list_was_given[answer])
+        if (spec->kind == OPTION_LIST && !list_was_given[answer - 1])
             list->count = 0;
-        list_was_given[answer] = true;
+        list_was_given[answer - 1] = true;
         if (set_value(spec, optarg == NULL ? "" : optarg, into, err) != 0)
             return OPTIONS_BAD;
     }

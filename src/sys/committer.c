@@ -73,7 +73,7 @@ struct committer {
 
     /* The thread's own. */
     struct journal_fold *fold;
-    size_t journal_len; /* touches, as far as known */
+    size_t journal_len; /* touches since the last fold, as far as known */
 };
 
 /* --- The thread --- */
@@ -83,10 +83,9 @@ static int fold_once(struct committer *c, struct error *err)
 {
     if (c->fold == NULL) {
         c->fold = journal_fold_begin(c->store, err);
-        if (c->fold == NULL) {
-            c->journal_len = 0; /* not again before it has grown */
+        c->journal_len = 0; /* from here on: what the fold does not hold */
+        if (c->fold == NULL)
             return -1;
-        }
         size_t damaged = journal_fold_damaged(c->fold);
         if (damaged == 0)
             return 0;
@@ -98,7 +97,6 @@ static int fold_once(struct committer *c, struct error *err)
         return 0;
     journal_fold_free(c->fold);
     c->fold = NULL;
-    c->journal_len = 0;
     return result == JOURNAL_FOLD_DONE ? 0 : -1;
 }
 

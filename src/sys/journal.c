@@ -174,7 +174,7 @@ int journal_uses_load(struct store *s, MDB_txn *txn, struct journal_uses *uses)
     int rc = for_each_record(s, txn, count_record, &most);
 
     *uses = (struct journal_uses){0};
-        if (rc != 0)
+    if (rc != 0)
         return rc;
     /* One more than needed: of nothing calloc may make NULL. */
     struct sort_pair *scratch = calloc(most + 1, sizeof *scratch);

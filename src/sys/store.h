@@ -75,7 +75,7 @@ void store_end_reads(struct store *s);
 struct store_import;
 
 enum store_import_result {
-    STORE_IMPORT_CREATED,
+    STORE_IMPORT_CREATED,   /* also in place of a damaged record */
     STORE_IMPORT_UNCHANGED, /* the same record was there */
     STORE_IMPORT_CONFLICT,  /* another record was there; nothing was changed */
     STORE_IMPORT_FAILED     /* err says why; only abort may follow */

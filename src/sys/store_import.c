@@ -75,13 +75,16 @@ static unsigned put_flags(const struct store_import *im, const uint8_t *key)
     return is_last ? MDB_APPEND : MDB_NOOVERWRITE;
 }
 
+/*
+ * Put a new record. in: flags as LMDB's
+ * out: *value is the record that was there, with MDB_KEYEXIST
+ */
 static int insert(struct store_import *im, const struct store_row *row,
-                  const struct token_seal *seal, MDB_val *value)
+                  const struct token_seal *seal, unsigned flags, MDB_val *value)
 {
     struct token_record record = *row->record;
     uint8_t packed[TOKEN_RECORD_MAX];
     MDB_val key = val_of(row->key, TOKEN_KEY_LEN);
-    unsigned flags = put_flags(im, row->key);
 
     record.row = im->next_row;
     value->mv_size = token_encode(&record, seal, packed);
@@ -105,10 +108,12 @@ static int compare(struct store_import *im, const struct store_row *row,
                    enum store_import_result *result)
 {
     struct token_record stored;
+    MDB_val replaced;
 
+    if (!token_decode(value->mv_data, value->mv_size, seal, &stored))
+        return insert(im, row, seal, 0, &replaced); /* damaged: mend it */
     *result = STORE_IMPORT_CONFLICT;
-    if (!token_decode(value->mv_data, value->mv_size, seal, &stored) ||
-        !is_same(&stored, row->record))
+    if (!is_same(&stored, row->record))
         return 0;
     *result = STORE_IMPORT_UNCHANGED;
     return store_raise_last_used(im->s, im->txn, stored.row, row->last_used);
@@ -121,7 +126,7 @@ enum store_import_result store_import_put(struct store_import *im,
     struct token_seal seal = {.key = row->key, .secret = im->s->secret};
     enum store_import_result result = STORE_IMPORT_CREATED;
     MDB_val value;
-    int rc = insert(im, row, &seal, &value);
+    int rc = insert(im, row, &seal, put_flags(im, row->key), &value);
 
     if (rc == MDB_KEYEXIST)
         rc = compare(im, row, &seal, &value, &result);

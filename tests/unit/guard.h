@@ -13,7 +13,7 @@
 /* A copy of data[0..len); the caller frees it. */
 static inline uint8_t *guard_copy(const void *data, size_t len)
 {
-    uint8_t *copy = malloc(len);
+    uint8_t *copy = calloc(len, 1);
 
     if (copy == NULL)
         abort();
