@@ -16,7 +16,8 @@ PROTO := csv der http http_answer json msg timestamp token utf8 uuid \
 SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
          journal link log loop net process store store_import store_probe \
          store_read timer tls tls_client
-APP   := config conn listeners lobby options pool serve server session upgrade
+APP   := config conn listeners lobby options peers pool serve server session \
+         upgrade
 TOOLS := export health import import_faults import_row import_set main
 ECHO  := tests/echo/echo
 SRC   := $(wildcard $(BASE:%=src/base/%.c) $(PROTO:%=src/proto/%.c) \

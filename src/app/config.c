@@ -24,6 +24,14 @@ static const struct option_spec specs[] = {
      OPTION_LIST, FIELD(origins), 0, 0},
     {"max-connections", "N", "connections at once", OPTION_COUNT,
      FIELD(max_connections), 1, LIMIT_CONNECTIONS_TOP},
+    {"max-address-connections", "N", "of one address, or IPv6 /64, at once",
+     OPTION_COUNT, FIELD(max_address), 1, LIMIT_CONNECTIONS_TOP},
+    {"max-failures", "N", "failed logins of one connection", OPTION_COUNT,
+     FIELD(max_failures), 1, LIMIT_CONNECTIONS_TOP},
+    {"max-address-failures", "N", "failed logins a minute of one address",
+     OPTION_COUNT, FIELD(max_address_failures), 1, LIMIT_CONNECTIONS_TOP},
+    {"trust", "CIDR", "addresses that the last three do not apply to",
+     OPTION_LIST, FIELD(trust), 0, 0},
     {"max-message", "BYTES", "longest message", OPTION_BYTES,
      FIELD(max_message), 128, LIMIT_MESSAGE_TOP},
     {"max-header", "BYTES", "longest HTTP request header", OPTION_BYTES,
@@ -78,6 +86,18 @@ static int check_addresses(const char *option, const struct option_list *list,
     return 0;
 }
 
+static int check_ranges(const char *option, const struct option_list *list,
+                        struct error *err)
+{
+    struct net_range range;
+    struct error why;
+
+    for (size_t i = 0; i < list->count; i++)
+        if (net_parse_range(list->item[i], &range, &why) != 0)
+            return error_set(err, "--%s: %s", option, why.text);
+    return 0;
+}
+
 static int check(const struct config *c, struct error *err)
 {
     if (c->data_dir == NULL)
@@ -87,7 +107,8 @@ static int check(const struct config *c, struct error *err)
     if (c->cert_file != NULL && c->hosts.count > 0)
         return error_set(err, "--host is for the local certificate; it cannot "
                               "go with --cert");
-    if (check_addresses("listen", &c->listen, false, err) != 0)
+    if (check_ranges("trust", &c->trust, err) != 0 ||
+        check_addresses("listen", &c->listen, false, err) != 0)
         return -1;
     return check_addresses("listen-plain", &c->listen_plain, !c->plain_anywhere,
                            err);
@@ -100,6 +121,9 @@ enum options_result config_parse(int argc, char **argv, struct config *c,
 
     *c = (struct config){
         .max_connections = LIMIT_CONNECTIONS,
+        .max_address = LIMIT_ADDRESS,
+        .max_failures = LIMIT_FAILURES,
+        .max_address_failures = LIMIT_ADDRESS_FAILURES,
         .max_header = LIMIT_HEADER,
         .max_message = LIMIT_MESSAGE,
         .max_output = LIMIT_OUTPUT,

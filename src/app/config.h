@@ -11,8 +11,9 @@ struct config {
     const char *data_dir;
     struct option_list listen, listen_plain;
     const char *cert_file, *key_file;
-    struct option_list hosts, origins;
-    uint64_t max_connections, max_header, max_message, max_output, map_size;
+    struct option_list hosts, origins, trust;
+    uint64_t max_connections, max_address, max_failures, max_address_failures;
+    uint64_t max_header, max_message, max_output, map_size;
     uint64_t handshake_ms, auth_ms, ping_ms, pong_ms, close_ms, flush_ms;
     bool plain_anywhere, wants_version, wants_licenses;
 };

@@ -29,13 +29,16 @@ int conn_open(struct conn *c, const struct conn_rules *rules, void *mem,
     uint8_t *session_mem = (uint8_t *)mem + align(link_mem_size());
     uint8_t *out = session_mem + align(session_mem_size(&rules->session));
 
-    *c = (struct conn){.rules = rules, .peer = arrival->peer};
+    *c = (struct conn){.rules = rules, .address = arrival->address};
     c->flush_due_ms = DEADLINE_NEVER;
     c->linger_due_ms = DEADLINE_NEVER;
     if (link_open(&c->link, arrival->fd, arrival->tls, mem, err) != 0)
         return -1;
     session_init(&c->session, &rules->session, session_mem, out);
-    session_start(&c->session, arrival->tls != NULL, now_ms);
+    session_begin(&c->session,
+                  &(struct session_start){.is_tls = arrival->tls != NULL,
+                                          .is_trusted = arrival->is_trusted,
+                                          .now_ms = now_ms});
     return 0;
 }
 

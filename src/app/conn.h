@@ -33,7 +33,7 @@ struct conn {
     const struct conn_rules *rules;
     struct link link;
     struct session session;
-    struct net_address peer;
+    struct net_address address;
     const char *end;       /* why it died, when the session does not say */
     uint64_t sent;         /* plaintext bytes handed to the link */
     uint64_t flush_mark;   /* sent must reach this by flush_due_ms */
@@ -41,6 +41,8 @@ struct conn {
     int64_t linger_due_ms; /* DEADLINE_NEVER before LINGER */
 
     /* The server's. */
+    struct peer *peer;         /* NULL: trusted */
+    unsigned counted_failures; /* of the session's, in peer */
     size_t live_index;
     unsigned interest;
     bool is_waiting, is_swept;
@@ -51,8 +53,9 @@ struct conn {
 /* How a new connection arrives. */
 struct conn_arrival {
     int fd; /* non-blocking */
-    struct net_address peer;
+    struct net_address address;
     struct tls_server *tls; /* NULL: plain */
+    bool is_trusted;
 };
 
 /* Bytes of memory, aligned for any type, behind a struct conn. */

@@ -72,6 +72,7 @@ static struct server_options make_options(struct config *config)
                         .header_max = config->max_header,
                         .message_max = config->max_message,
                         .output_max = config->max_output,
+                        .failure_max = (unsigned)config->max_failures,
                         .handshake_ms = (int64_t)config->handshake_ms,
                         .auth_ms = (int64_t)config->auth_ms,
                         .ping_ms = (int64_t)config->ping_ms,
@@ -84,6 +85,13 @@ static struct server_options make_options(struct config *config)
                 .linger_ms = (int64_t)config->close_ms,
             },
         .max_connections = config->max_connections,
+        .peers =
+            {
+                .connections = config->max_connections,
+                .address_connections = config->max_address,
+                .address_failures = (unsigned)config->max_address_failures,
+                .trust = config->trust,
+            },
         .load_tls = load_tls,
         .tls_ctx = config,
     };

@@ -4,6 +4,7 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 #include "sys/loop.h"
+#include "sys/process.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -27,6 +27,7 @@ struct server {
     const struct server_options *options;
     struct loop loop;
     struct pool pool;
+    struct peers *peers;
     struct timer_heap timers;
     struct timer wake; /* for the server itself: paused accepts, the drain */
     struct tls_server *tls;
@@ -78,12 +79,25 @@ static void bury(struct server *s, struct conn *c)
     s->dead = c;
 }
 
+static void watch_failures(struct server *s, struct conn *c)
+{
+    unsigned failures = c->session.failures - c->counted_failures;
+
+    if (c->peer == NULL || failures == 0)
+        return;
+    c->counted_failures = c->session.failures;
+    if (!peers_note_failures(s->peers, c->peer, failures, s->now_ms))
+        session_close(&c->session, WS_CLOSE_POLICY,
+                      "too many failed logins from this address", s->now_ms);
+}
+
 static void settle(struct server *s, struct conn *c)
 {
     if (c->state == CONN_DEAD) {
         bury(s, c);
         return;
     }
+    watch_failures(s, c);
     unsigned interest = conn_interest(c);
     if (interest != c->interest) {
         loop_change(&s->loop, c->link.fd, interest, c);
@@ -99,7 +113,7 @@ static void log_end(const struct conn *c)
     int number;
     const char *failure = link_failure(&c->link, &number);
 
-    net_format(&c->peer, peer);
+    net_format(&c->address, peer);
     log_event(LOG_INFO, "closed", LOG_TEXT("peer", peer),
               LOG_TEXT("reason", conn_end(c)),
               LOG_NUMBER("logins", c->session.logins),
@@ -120,6 +134,8 @@ static void sweep(struct server *s)
         s->live[c->live_index] = last;
         last->live_index = c->live_index;
         s->live_count--;
+        if (c->peer != NULL)
+            peers_leave(s->peers, c->peer, s->now_ms);
         conn_shut(c);
         pool_give_back(&s->pool, c);
     }
@@ -151,29 +167,47 @@ static void pause_accepting(struct server *s)
     timer_set(&s->timers, &s->wake, s->paused_until_ms);
 }
 
-static void start_conn(struct server *s, const struct conn_arrival *arrival)
+static void add_conn(struct server *s, struct conn *c, struct peer *peer)
 {
-    struct conn *c = pool_take(&s->pool);
-    struct error err;
-
-    if (c == NULL) {
-        complain(s, "connection_refused", "--max-connections is reached");
-        close(arrival->fd);
-        return;
-    }
-    if (conn_open(c, &s->options->rules, c + 1, arrival, s->now_ms, &err) !=
-        0) {
-        complain(s, "connection_refused", err.text);
-        close(arrival->fd);
-        pool_give_back(&s->pool, c);
-        return;
-    }
+    c->peer = peer;
     c->live_index = s->live_count;
     s->live[s->live_count++] = c;
     c->interest = EPOLLIN;
-    if (loop_add(&s->loop, arrival->fd, c->interest, c) != 0)
+    if (loop_add(&s->loop, c->link.fd, c->interest, c) != 0)
         conn_hang_up(c);
     settle(s, c);
+}
+
+static void refuse(struct server *s, const struct conn_arrival *arrival,
+                   const char *why)
+{
+    complain(s, "connection_refused", why);
+    close(arrival->fd);
+}
+
+static void start_conn(struct server *s, struct conn_arrival *arrival)
+{
+    struct conn *c = pool_take(&s->pool);
+    struct peer *peer = NULL;
+    struct error err;
+
+    if (c == NULL) {
+        refuse(s, arrival, "--max-connections is reached");
+        return;
+    }
+    const char *why = peers_join(s->peers, &arrival->address, s->now_ms, &peer);
+    arrival->is_trusted = peer == NULL;
+    if (why == NULL &&
+        conn_open(c, &s->options->rules, c + 1, arrival, s->now_ms, &err) != 0)
+        why = err.text;
+    if (why == NULL) {
+        add_conn(s, c, peer);
+        return;
+    }
+    refuse(s, arrival, why);
+    if (peer != NULL)
+        peers_leave(s->peers, peer, s->now_ms);
+    pool_give_back(&s->pool, c);
 }
 
 /* returns: may there be more to accept? */
@@ -181,7 +215,7 @@ static bool accept_one(struct server *s, const struct listener *l)
 {
     struct conn_arrival arrival = {.tls = l->is_tls ? s->tls : NULL};
 
-    arrival.fd = net_accept(l->fd, &arrival.peer);
+    arrival.fd = net_accept(l->fd, &arrival.address);
     if (arrival.fd >= 0) {
         start_conn(s, &arrival);
         return true;
@@ -398,23 +432,6 @@ static int open_signals(struct server *s, struct error *err)
     return 0;
 }
 
-/* A connection needs a descriptor; soft limits are often only 1024. */
-static void raise_descriptor_limit(size_t connections)
-{
-    struct rlimit limit;
-    rlim_t wanted = (rlim_t)connections + OTHER_DESCRIPTORS;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur < wanted)
-        log_event(LOG_WARNING, "few_descriptors",
-                  LOG_NUMBER("limit", limit.rlim_cur),
-                  LOG_NUMBER("wanted", wanted),
-                  LOG_TEXT("advice", "raise ulimit -n"));
-}
-
 static int take_memory(struct server *s, struct error *err)
 {
     size_t max = s->options->max_connections;
@@ -437,13 +454,18 @@ static int start(struct server *s, struct error *err)
     if (loop_open(&s->loop, err) != 0)
         return -1;
     take_listeners(s);
-    if (take_memory(s, err) != 0 || open_signals(s, err) != 0)
+    if (take_memory(s, err) != 0 ||
+        (s->peers = peers_new(&o->peers, err)) == NULL ||
+        open_signals(s, err) != 0)
         return -1;
     if (o->load_tls != NULL && (s->tls = o->load_tls(o->tls_ctx, err)) == NULL)
         return -1;
     if (o->service != NULL)
         s->service_fixed = loop_add_fixed(&s->loop, o->service->fd);
-    raise_descriptor_limit(o->max_connections);
+    if (!process_raise_descriptors(o->max_connections + OTHER_DESCRIPTORS))
+        log_event(LOG_WARNING, "few_descriptors",
+                  LOG_NUMBER("wanted", o->max_connections + OTHER_DESCRIPTORS),
+                  LOG_TEXT("advice", "raise ulimit -n"));
     return 0;
 }
 
@@ -479,6 +501,7 @@ void server_free(struct server *s)
     if (s->loop.fixed[0].fd >= 0)
         loop_close(&s->loop);
     tls_server_release(s->tls);
+    peers_free(s->peers);
     pool_fini(&s->pool);
     timer_heap_fini(&s->timers);
     free(s->live);

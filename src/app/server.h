@@ -12,6 +12,7 @@
 
 #include "app/conn.h"
 #include "app/listeners.h"
+#include "app/peers.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +33,7 @@ struct server_options {
     struct conn_rules rules;
     struct listeners listeners;
     size_t max_connections;
+    struct peers_rules peers; /* limits by address */
 
     const struct server_service *service; /* NULL: none */
     /* Load the certificate. NULL when no listener has TLS. */

@@ -74,17 +74,18 @@ static void enter(struct session *s, enum session_state state)
 
 static void finish(struct session *s, const char *why)
 {
-        if (s->end == NULL)
+    if (s->end == NULL)
         s->end = why;
     s->close_code = 0;
     enter(s, SESSION_DONE);
 }
 
-void session_start(struct session *s, bool is_tls, int64_t now_ms)
+void session_begin(struct session *s, const struct session_start *start)
 {
-    s->is_tls = is_tls;
-    s->now_ms = now_ms;
-    s->last_reply_ms = now_ms - REPLY_TO_CLOSE_MS;
+    s->is_tls = start->is_tls;
+    s->is_trusted = start->is_trusted;
+    s->now_ms = start->now_ms;
+    s->last_reply_ms = start->now_ms - REPLY_TO_CLOSE_MS;
     enter(s, SESSION_UPGRADE);
 }
 
@@ -191,13 +192,17 @@ void session_fail(struct session *s, enum ws_close code, const char *reason)
 
 void session_note_login(struct session *s, bool success)
 {
-    if (!success) {
-        s->failures++;
+    unsigned most = s->is_trusted ? 0 : s->rules->failure_max;
+
+    if (success) {
+        s->logins++;
+        if (s->state == SESSION_AUTH)
+            enter(s, SESSION_LIVE);
         return;
     }
-    s->logins++;
-    if (s->state == SESSION_AUTH)
-        enter(s, SESSION_LIVE);
+    s->failures++;
+    if (most > 0 && s->failures >= most)
+        session_close(s, WS_CLOSE_POLICY, "too many failed logins", s->now_ms);
 }
 
 bool session_is_authenticated(const struct session *s)

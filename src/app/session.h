@@ -47,6 +47,7 @@ struct session_rules {
     size_t header_max;  /* bytes of an HTTP request head */
     size_t message_max; /* bytes of a message */
     size_t output_max;  /* bytes queued before reading stops */
+    unsigned failure_max;       /* failed logins; 0 = any number */
     int64_t handshake_ms;       /* from accept to 101 */
     int64_t auth_ms;            /* from 101 to the first login */
     int64_t ping_ms;            /* between Pings */
@@ -73,7 +74,7 @@ struct session_hold {
 struct session {
     const struct session_rules *rules;
     enum session_state state;
-    bool is_tls;
+    bool is_tls, is_trusted;
     uint8_t *mem;        /* first the request head, then the message */
     size_t head_len;     /* bytes of the request head so far */
     struct ws_recv recv; /* after the 101 */
@@ -104,8 +105,14 @@ size_t session_out_size(const struct session_rules *rules);
 void session_init(struct session *s, const struct session_rules *rules,
                   uint8_t *mem, uint8_t *out);
 
-/* The connection was accepted at this time, and is it TLS? */
-void session_start(struct session *s, bool is_tls, int64_t now_ms);
+/* How a session begins. */
+struct session_start {
+    bool is_tls;
+    bool is_trusted; /* may fail any number of logins */
+    int64_t now_ms;  /* of the accept */
+};
+
+void session_begin(struct session *s, const struct session_start *start);
 
 /*
  * Take input.

@@ -96,6 +96,99 @@ void net_format(const struct net_address *address, char out[NET_NAME_MAX])
              ntohs(in6.sin6_port));
 }
 
+/* All 16 bytes, IPv4 mapped into IPv6. */
+static void address_bytes(const struct net_address *address, uint8_t out[16])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    struct sockaddr_in6 in6;
+    struct sockaddr_in in4;
+
+    if (address->socket.ss_family == AF_INET) {
+        memcpy(&in4, &address->socket, sizeof in4);
+        memcpy(out, mapped, sizeof mapped);
+        memcpy(out + 12, &in4.sin_addr, 4);
+        return;
+    }
+    memcpy(&in6, &address->socket, sizeof in6);
+    memcpy(out, &in6.sin6_addr, 16);
+}
+
+static bool is_mapped(const uint8_t bytes[16])
+{
+    struct in6_addr in6;
+
+    memcpy(&in6, bytes, sizeof in6);
+    return IN6_IS_ADDR_V4MAPPED(&in6);
+}
+
+void net_key(const struct net_address *address, uint8_t key[NET_KEY_LEN])
+{
+    address_bytes(address, key);
+    if (!is_mapped(key))
+        memset(key + 8, 0, 8);
+}
+
+static bool parse_range_address(const char *text, uint8_t out[16],
+                                bool *is_ipv4)
+{
+    struct net_address address;
+
+    *is_ipv4 = parse_ipv4(text, 0, &address);
+    if (!*is_ipv4 && !parse_ipv6(text, 0, &address))
+        return false;
+    address_bytes(&address, out);
+    return true;
+}
+
+/* The part behind the slash. returns: false when it is no such number */
+static bool parse_bits(const char *text, unsigned most, unsigned *bits)
+{
+    char *end;
+
+    if (text[0] < '0' || text[0] > '9')
+        return false;
+    unsigned long value = strtoul(text, &end, 10);
+    *bits = (unsigned)value;
+    return *end == '\0' && value <= most;
+}
+
+int net_parse_range(const char *text, struct net_range *range,
+                    struct error *err)
+{
+    const char *slash = strchr(text, '/');
+    size_t len = slash == NULL ? strlen(text) : (size_t)(slash - text);
+    char host[NET_NAME_MAX];
+    bool is_ipv4 = false;
+
+    memset(host, 0, sizeof host);
+    if (len < sizeof host)
+        memcpy(host, text, len);
+    if (!parse_range_address(host, range->prefix, &is_ipv4))
+        return error_set(err, "'%s' is not an address or ADDR/BITS", text);
+    range->bits = is_ipv4 ? 32 : 128;
+    if (slash != NULL && !parse_bits(slash + 1, range->bits, &range->bits))
+        return error_set(err,
+                         "'%s': the number behind the slash is not "
+                         "between 0 and %u",
+                         text, range->bits);
+    range->bits += is_ipv4 ? 96 : 0;
+    return 0;
+}
+
+bool net_is_in_range(const struct net_address *address,
+                     const struct net_range *range)
+{
+    size_t whole = range->bits / 8;
+    unsigned rest = range->bits % 8;
+    uint8_t bytes[16];
+
+    address_bytes(address, bytes);
+    if (memcmp(bytes, range->prefix, whole) != 0)
+        return false;
+    uint8_t mask = (uint8_t)(0xff00 >> rest);
+    return rest == 0 || ((bytes[whole] ^ range->prefix[whole]) & mask) == 0;
+}
+
 bool net_is_loopback(const struct net_address *address)
 {
     struct sockaddr_in6 in6;

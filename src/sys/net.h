@@ -27,6 +27,29 @@ int net_parse(const char *text, struct net_address *address, struct error *err);
 /* Write it as net_parse reads it. An IPv4 peer on [::] is written as IPv4. */
 void net_format(const struct net_address *address, char out[NET_NAME_MAX]);
 
+/*
+ * What an address counts as: IPv4 by itself (also when it is mapped into
+ * IPv6), IPv6 by its /64. The port makes no difference.
+ */
+enum { NET_KEY_LEN = 16 };
+void net_key(const struct net_address *address, uint8_t key[NET_KEY_LEN]);
+
+/* A range of addresses; IPv4 as ::ffff:0:0/96. */
+struct net_range {
+    uint8_t prefix[16];
+    unsigned bits; /* 0 to 128 */
+};
+
+/*
+ * Read ADDR/BITS, or ADDR for one address.
+ * returns: 0, or -1 with the reason
+ */
+int net_parse_range(const char *text, struct net_range *range,
+                    struct error *err);
+
+bool net_is_in_range(const struct net_address *address,
+                     const struct net_range *range);
+
 /* Can only this machine reach it? */
 bool net_is_loopback(const struct net_address *address);
 

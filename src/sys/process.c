@@ -13,6 +13,17 @@ bool process_fill_std_fds(void)
     return true;
 }
 
+bool process_raise_descriptors(size_t wanted)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return true;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur >= wanted;
+}
+
 void process_forbid_dumps(void)
 {
     const struct rlimit none = {0, 0};

@@ -5,6 +5,7 @@
 #define SYS_PROCESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * Open /dev/null in place of a standard descriptor that is closed. Else the
@@ -12,6 +13,12 @@
  * returns: false when that cannot be done: the process must not go on
  */
 bool process_fill_std_fds(void);
+
+/*
+ * Raise the soft limit of open descriptors (often only 1024) to this number.
+ * returns: false when the hard limit is lower; it is raised to that then
+ */
+bool process_raise_descriptors(size_t wanted);
 
 /* Tokens and keys are in memory: no core dump, no reading by other processes.
  */

@@ -8,7 +8,7 @@ What a test file may use from here:
     server            a running openchampps with ROWS imported, one per test
                       file; each test checks that it left it alive
     server_factory(*args, rows=ROWS, data=None, env=None, wrap=(),
-                   plain=True, listen="127.0.0.1:0")
+                   plain=True, listen="127.0.0.1:0", trust="127.0.0.0/8")
                       a server of the test's own: imports rows (None: no
                       import), starts it, waits until it accepts
     data_dir          an empty directory, mode 0700
@@ -361,13 +361,16 @@ class Keeper:
         return self.folders[-1]
 
     def start(self, *args, rows=ROWS, data=None, env=None, wrap=(),
-              plain=True, binary=BINARY, listen="127.0.0.1:0"):
+              plain=True, binary=BINARY, listen="127.0.0.1:0",
+              trust="127.0.0.0/8"):
         data = data or self.directory()
         if rows:
             import_rows(data, rows)
         where = ["--listen", listen]
         if plain:
             where += ["--listen-plain", "127.0.0.1:0"]
+        if trust and binary == BINARY:
+            where += ["--trust", trust]  # the limits by address: test_limits
         server = Server(binary, data, [*where, *args], env, wrap)
         try:
             server.wait_listening({"wss"} | ({"ws"} if plain else set()))

@@ -102,9 +102,12 @@ class Client:
 
     @classmethod
     def connect(cls, address, context=None, name="localhost", timeout=10.0,
-                session=None):
-        """Connects, over TLS where a context is given."""
-        sock = socket.create_connection(address, timeout=timeout)
+                session=None, source=None):
+        """Connects, over TLS where a context is given; source is an address
+        of this machine to connect from."""
+        sock = socket.create_connection(
+            address, timeout=timeout,
+            source_address=None if source is None else (source, 0))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context is not None:
             try:

@@ -63,6 +63,7 @@ static struct server_options make_options(struct echo_options *echo)
 {
     struct server_options o = {
         .max_connections = CONNECTIONS,
+        .peers = {.connections = CONNECTIONS},
         .load_tls = echo->listen.count > 0 ? load_tls : NULL,
         .tls_ctx = echo,
     };

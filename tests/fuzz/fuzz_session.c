@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLY_MAX = 300, SAID_MAX = 1 << 20 };
+enum { REPLY_MAX = 300, SAID_MAX = 1 << 15 };
 
 static const char upgrade[] = "GET /ws HTTP/1.1\r\nHost: a\r\n"
                               "Upgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -103,7 +103,8 @@ static void begin(struct talk *t, uint8_t flags)
     t->said = malloc(SAID_MAX);
     must(t->mem != NULL && t->out != NULL && t->said != NULL);
     session_init(&t->s, &t->rules, t->mem, t->out);
-    session_start(&t->s, true, t->now);
+    session_begin(&t->s,
+                  &(struct session_start){.is_tls = true, .now_ms = t->now});
 }
 
 static void finish(struct talk *t)

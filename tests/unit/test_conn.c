@@ -270,6 +270,9 @@ static void half_close(void **state)
     say_text("one");
     say_text("two");
     shutdown(peer, SHUT_WR);
+    /* No turn more than that: nobody is left to wait for. */
+    conn_pump(&c, now);
+    assert_int_equal(c.state, CONN_DEAD);
     read_all();
     assert_int_equal(got_len, 10);
     assert_memory_equal(got, "\x81\x03one\x81\x03two", 10);

@@ -89,19 +89,20 @@ static int begin(void **state)
         .pong_ms = PONG_MS,
         .close_ms = CLOSE_MS,
     };
-    p.mem = malloc(session_mem_size(&rules));
-    p.out = malloc(session_out_size(&rules));
-    if (p.mem == NULL || p.out == NULL)
-        return -1;
+    p.mem = p.out = NULL;
     return 0;
 }
 
 static void start(void)
 {
+    p.mem = realloc(p.mem, session_mem_size(&rules));
+    p.out = realloc(p.out, session_out_size(&rules));
+    assert_true(p.mem != NULL && p.out != NULL);
     p.now = START_MS;
     p.said_len = p.read_len = 0;
     session_init(&p.s, &rules, p.mem, p.out);
-    session_start(&p.s, true, p.now);
+    session_begin(&p.s,
+                  &(struct session_start){.is_tls = true, .now_ms = p.now});
 }
 
 static int end(void **state)
@@ -663,28 +664,32 @@ static void no_ping_while_nothing_is_read(void **state)
     expect_close(1008, "no Pong in time");
 }
 
-/* The longest replies and Pings at the worst moment always find room. */
+/* The longest reply and a Close at the worst moment still find room. */
 static void never_more_than_the_buffer(void **state)
 {
-    uint8_t ping[256], text[512];
-    char longest[MESSAGE_MAX + 1];
+    static const char reason[] =
+        "a reason as long as the protocol allows, which is one hundred and "
+        "twenty-three bytes, of which these are the last: 123456";
+    enum { LONGEST = UPGRADE_ANSWER_MAX + 200 };
+    static char longest[LONGEST + 1], filler[LONGEST + 1];
+    uint8_t text[LONGEST + 16];
     (void)state;
 
-    memset(longest, '1', MESSAGE_MAX);
-    longest[MESSAGE_MAX] = '\0';
+    rules.message_max = rules.app.reply_max = LONGEST;
+    memset(longest, '1', LONGEST);
     size_t text_len = peer_text(text, 0, longest);
-    size_t ping_len = peer_frame(ping, 0, 0x89, longest, 125);
-    for (size_t fill = 1; fill < 140; fill++) {
+    for (size_t fill = OUTPUT_MAX % LONGEST - 10; fill < LONGEST; fill += 3) {
         upgrade_and_log_in();
-        char filler[140];
         memset(filler, 'x', fill);
         filler[fill] = '\0';
-        say(filler);
-        while (feed(ping, ping_len) == ping_len)
-            feed(text, text_len);
-        tick_at(PING_MS);
-        tick_at(PING_MS + PONG_MS);
-        tick_at(PING_MS + PONG_MS + 1000);
+        uint8_t frame[LONGEST + 16];
+        feed_all(frame, peer_text(frame, 0, filler));
+        while (feed(text, text_len) == text_len)
+            continue;
+        session_release(&p.s, 1, p.now);
+        session_close(&p.s, WS_CLOSE_POLICY, reason, p.now);
+        tick_at(1000);
+        assert_int_equal(p.s.state, SESSION_CLOSING);
         assert_true(buf_len(&p.s.out) <= p.s.out.cap);
     }
 }

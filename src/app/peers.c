@@ -1,0 +1,224 @@
+/*
+ * A chained hash table over a fixed array of entries. Entries without
+ * connections stand in a list, the least recently seen first.
+ */
+#include "app/peers.h"
+
+#include "base/siphash.h"
+#include "sys/entropy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ENTRIES_PER_CONNECTION = 2, MINUTE_MS = 60000 };
+
+struct peer {
+    struct peer *chain;           /* same bucket */
+    struct peer *previous, *next; /* idle list */
+    uint8_t key[NET_KEY_LEN];
+    size_t connections;
+    int64_t credit;      /* failures it may still make, times MINUTE_MS */
+    int64_t credited_ms; /* when the credit was counted */
+    bool is_known;       /* in a chain */
+};
+
+struct peers {
+    struct peers_rules rules;
+    struct net_range trust[OPTION_LIST_MAX]; /* rules.trust, parsed */
+    uint8_t secret[SIPHASH_KEY_LEN]; /* so that nobody can choose a bucket */
+    struct peer *entries;
+    struct peer **buckets;
+    size_t bucket_mask;
+    struct peer idle; /* ring: idle.next was seen least recently */
+};
+
+/* --- Idle list --- */
+
+static void unlink_idle(struct peer *e)
+{
+    e->previous->next = e->next;
+    e->next->previous = e->previous;
+}
+
+static void append_idle(struct peers *p, struct peer *e)
+{
+    e->previous = p->idle.previous;
+    e->next = &p->idle;
+    p->idle.previous->next = e;
+    p->idle.previous = e;
+}
+
+/* Seen just now: the last one to make room. */
+static void see_idle(struct peers *p, struct peer *e)
+{
+    unlink_idle(e);
+    append_idle(p, e);
+}
+
+/* --- Start and end --- */
+
+static bool take_memory(struct peers *p)
+{
+    size_t entries = p->rules.connections * ENTRIES_PER_CONNECTION;
+    size_t buckets = 1;
+
+    while (buckets < entries)
+        buckets *= 2;
+    p->bucket_mask = buckets - 1;
+    p->entries = calloc(entries, sizeof *p->entries);
+    p->buckets = calloc(buckets, sizeof(struct peer *));
+    if (p->entries == NULL || p->buckets == NULL)
+        return false;
+    p->idle.next = p->idle.previous = &p->idle;
+    for (size_t i = 0; i < entries; i++)
+        append_idle(p, &p->entries[i]);
+    return true;
+}
+
+static int set_up(struct peers *p, struct error *err)
+{
+    const struct option_list *trust = &p->rules.trust;
+
+    for (size_t i = 0; i < trust->count; i++)
+        if (net_parse_range(trust->item[i], &p->trust[i], err) != 0)
+            return -1;
+    if (!take_memory(p))
+        return error_set(err, "no memory for the addresses of %zu connections",
+                         p->rules.connections);
+    return entropy_fill(p->secret, sizeof p->secret, err);
+}
+
+struct peers *peers_new(const struct peers_rules *rules, struct error *err)
+{
+    struct peers *p = calloc(1, sizeof *p);
+
+    if (p == NULL) {
+        error_set(err, "peers: out of memory");
+        return NULL;
+    }
+    p->rules = *rules;
+    if (set_up(p, err) == 0)
+        return p;
+    peers_free(p);
+    return NULL;
+}
+
+void peers_free(struct peers *p)
+{
+    if (p == NULL)
+        return;
+    free(p->entries);
+    free(p->buckets);
+    free(p);
+}
+
+/* --- Table --- */
+
+static struct peer **bucket_of(const struct peers *p, const uint8_t *key)
+{
+    return &p->buckets[siphash(p->secret, key, NET_KEY_LEN) & p->bucket_mask];
+}
+
+static struct peer *find(const struct peers *p, const uint8_t *key)
+{
+    struct peer *e = *bucket_of(p, key);
+
+    while (e != NULL && memcmp(e->key, key, NET_KEY_LEN) != 0)
+        e = e->chain;
+    return e;
+}
+
+static void forget(struct peers *p, struct peer *e)
+{
+    struct peer **at = bucket_of(p, e->key);
+
+    while (*at != e)
+        at = &(*at)->chain;
+    *at = e->chain;
+    e->is_known = false;
+}
+
+static int64_t full_credit(const struct peers *p)
+{
+    return (int64_t)p->rules.address_failures * MINUTE_MS;
+}
+
+/* There are twice as many entries as connections: an idle one is there. */
+static struct peer *remember(struct peers *p, const uint8_t *key,
+                             int64_t now_ms)
+{
+    struct peer *e = p->idle.next;
+    struct peer **bucket = bucket_of(p, key);
+
+    if (e->is_known)
+        forget(p, e);
+    memcpy(e->key, key, NET_KEY_LEN);
+    e->credit = full_credit(p);
+    e->credited_ms = now_ms;
+    e->is_known = true;
+    e->chain = *bucket;
+    *bucket = e;
+    return e;
+}
+
+/* --- Accounting --- */
+
+static void refill(const struct peers *p, struct peer *e, int64_t now_ms)
+{
+    int64_t full = full_credit(p);
+    int64_t gained =
+        (now_ms - e->credited_ms) * (int64_t)p->rules.address_failures;
+
+    e->credit = gained > full - e->credit ? full : e->credit + gained;
+    e->credited_ms = now_ms;
+}
+
+static bool is_trusted(const struct peers *p, const struct net_address *from)
+{
+    for (size_t i = 0; i < p->rules.trust.count; i++)
+        if (net_is_in_range(from, &p->trust[i]))
+            return true;
+    return p->rules.address_connections == 0;
+}
+
+const char *peers_join(struct peers *p, const struct net_address *from,
+                       int64_t now_ms, struct peer **peer)
+{
+    uint8_t key[NET_KEY_LEN];
+
+    *peer = NULL;
+    if (is_trusted(p, from))
+        return NULL;
+    net_key(from, key);
+    struct peer *e = find(p, key);
+    if (e == NULL)
+        e = remember(p, key, now_ms);
+    if (e->connections == 0)
+        see_idle(p, e);
+    refill(p, e, now_ms);
+    if (e->credit < MINUTE_MS)
+        return "--max-address-failures is reached";
+    if (e->connections >= p->rules.address_connections)
+        return "--max-address-connections is reached";
+    if (e->connections++ == 0)
+        unlink_idle(e);
+    *peer = e;
+    return NULL;
+}
+
+void peers_leave(struct peers *p, struct peer *e, int64_t now_ms)
+{
+    refill(p, e, now_ms);
+    if (--e->connections == 0)
+        append_idle(p, e);
+}
+
+bool peers_note_failures(struct peers *p, struct peer *e, unsigned failures,
+                         int64_t now_ms)
+{
+    refill(p, e, now_ms);
+    e->credit -= (int64_t)failures * MINUTE_MS;
+    if (e->credit < 0)
+        e->credit = 0;
+    return e->credit >= MINUTE_MS;
+}
