@@ -11,7 +11,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # The sources, alphabetical. A new file is one word here.
 BASE  := base64 buf civil digest error siphash sort wipe
-PROTO := csv der http http_answer json msg timestamp token utf8 uuid \
+PROTO := csv der http http_answer json msg proxy timestamp token utf8 uuid \
          ws_frame ws_msg x509
 SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
          journal link log loop net process store store_import store_probe \

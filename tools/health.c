@@ -7,6 +7,7 @@
 #include "app/limits.h"
 #include "app/options.h"
 #include "base/span.h"
+#include "proto/proxy.h"
 #include "sys/net.h"
 #include "sys/tls_client.h"
 
@@ -21,11 +22,14 @@ enum {
 
 struct health_options {
     struct option_list listen;
+    bool proxy_protocol;
 };
 
 static const struct option_spec specs[] = {
     {"listen", "ADDR:PORT", "what the server was given [" LIMIT_LISTEN "]",
      OPTION_LIST, offsetof(struct health_options, listen), 0, 0},
+    {"proxy-protocol", NULL, "begin with a PROXY v2 header, as a proxy does",
+     OPTION_FLAG, offsetof(struct health_options, proxy_protocol), 0, 0},
 };
 
 static const struct option_table table = {
@@ -37,7 +41,7 @@ static const struct option_table table = {
 struct question {
     char authority[NET_NAME_MAX];
     const char *path;
-    bool is_tls;
+    bool is_tls, proxy_protocol;
 };
 
 /* --- Where to ask --- */
@@ -110,6 +114,8 @@ static int ask(const struct question *q, char *answer, size_t cap,
     int fd = net_connect(&address, TIMEOUT_MS, err);
     if (fd < 0)
         return -1;
+    if (q->proxy_protocol)
+        send(fd, proxy_local_header, sizeof proxy_local_header, MSG_NOSIGNAL);
     struct span bytes = {(const uint8_t *)request, (size_t)len};
     int n = q->is_tls ? tls_client_ask(fd, bytes, answer, cap, err)
                       : ask_plain(fd, bytes, answer, cap, err);
@@ -159,6 +165,7 @@ int command_health(int argc, char **argv)
     case OPTIONS_OK:
         break;
     }
+    question.proxy_protocol = options.proxy_protocol;
     if (rest + 1 < argc)
         rc = error_set(&err, "'%s': one URL at a time", argv[rest + 1]);
     else if (rest < argc)

@@ -32,6 +32,8 @@ static const struct option_spec specs[] = {
      OPTION_COUNT, FIELD(max_address_failures), 1, LIMIT_CONNECTIONS_TOP},
     {"trust", "CIDR", "addresses that the last three do not apply to",
      OPTION_LIST, FIELD(trust), 0, 0},
+    {"proxy-protocol", NULL, "these begin with a PROXY v2 header", OPTION_FLAG,
+     FIELD(proxy_protocol), 0, 0},
     {"max-message", "BYTES", "longest message", OPTION_BYTES,
      FIELD(max_message), 128, LIMIT_MESSAGE_TOP},
     {"max-header", "BYTES", "longest HTTP request header", OPTION_BYTES,
@@ -107,6 +109,9 @@ static int check(const struct config *c, struct error *err)
     if (c->cert_file != NULL && c->hosts.count > 0)
         return error_set(err, "--host is for the local certificate; it cannot "
                               "go with --cert");
+    if (c->proxy_protocol && c->trust.count == 0)
+        return error_set(err, "--proxy-protocol needs --trust CIDR: the "
+                              "addresses of the proxies");
     if (check_ranges("trust", &c->trust, err) != 0 ||
         check_addresses("listen", &c->listen, false, err) != 0)
         return -1;

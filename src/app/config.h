@@ -15,7 +15,7 @@ struct config {
     uint64_t max_connections, max_address, max_failures, max_address_failures;
     uint64_t max_header, max_message, max_output, map_size;
     uint64_t handshake_ms, auth_ms, ping_ms, pong_ms, close_ms, flush_ms;
-    bool plain_anywhere, wants_version, wants_licenses;
+    bool plain_anywhere, proxy_protocol, wants_version, wants_licenses;
 };
 
 /*

@@ -1,5 +1,6 @@
 #include "app/conn.h"
 
+#include "app/upgrade.h"
 #include "base/deadline.h"
 
 #include <stddef.h>
@@ -34,12 +35,25 @@ int conn_open(struct conn *c, const struct conn_rules *rules, void *mem,
     c->linger_due_ms = DEADLINE_NEVER;
     if (link_open(&c->link, arrival->fd, arrival->tls, mem, err) != 0)
         return -1;
+    if (arrival->expects_proxy)
+        link_expect_header(&c->link);
     session_init(&c->session, &rules->session, session_mem, out);
     session_begin(&c->session,
                   &(struct session_start){.is_tls = arrival->tls != NULL,
                                           .is_trusted = arrival->is_trusted,
                                           .now_ms = now_ms});
     return 0;
+}
+
+bool conn_take_address(struct conn *c)
+{
+    const struct proxy_source *source = &c->link.source;
+
+    if (!source->is_given || c->is_judged)
+        return false;
+    c->is_judged = true;
+    net_set(&c->address, source->address, source->port);
+    return true;
 }
 
 void conn_shut(struct conn *c)
@@ -75,10 +89,25 @@ static bool heed(struct conn *c, enum link_result result)
     return result == LINK_MOVED || result == LINK_ENDED;
 }
 
+/* Somebody has asked the TLS port in plain HTTP: say so, in plain HTTP. */
+static void refuse_plain_http(struct conn *c)
+{
+    char answer[UPGRADE_ANSWER_MAX];
+    size_t len = upgrade_refuse_plain(answer);
+
+    link_send_raw(&c->link, (struct span){(uint8_t *)answer, len});
+    session_end_input(&c->session);
+    c->session.end = "plain HTTP on a TLS port";
+}
+
 static bool receive(struct conn *c, int *reads)
 {
     if (c->state != CONN_CARRY || *reads == 0)
         return false;
+    if (link_hears_plain_http(&c->link)) {
+        refuse_plain_http(c);
+        return false;
+    }
     --*reads;
     return heed(c, link_receive(&c->link));
 }
@@ -152,12 +181,21 @@ static void linger(struct conn *c, int64_t now_ms)
     c->linger_due_ms = now_ms + c->rules->linger_ms;
 }
 
+/* Before TLS is up there is nobody to say goodbye to, but plain HTTP. */
+static void end_unestablished(struct conn *c, int64_t now_ms)
+{
+    if (link_hears_plain_http(&c->link))
+        linger(c, now_ms);
+    else
+        die(c, "no TLS handshake in time");
+}
+
 static void advance(struct conn *c, int64_t now_ms)
 {
     if (c->state == CONN_CARRY && has_said_all(c) &&
         !link_wants_send(&c->link)) {
         if (!link_is_established(&c->link)) {
-            die(c, "no TLS handshake in time");
+            end_unestablished(c, now_ms);
             return;
         }
         c->state = CONN_FLUSH;

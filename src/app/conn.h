@@ -45,7 +45,7 @@ struct conn {
     unsigned counted_failures; /* of the session's, in peer */
     size_t live_index;
     unsigned interest;
-    bool is_waiting, is_swept;
+    bool is_waiting, is_swept, is_judged;
     struct conn *next_waiting, *previous_waiting;
     struct conn *next_dead;
 };
@@ -56,6 +56,7 @@ struct conn_arrival {
     struct net_address address;
     struct tls_server *tls; /* NULL: plain */
     bool is_trusted;
+    bool expects_proxy; /* a PROXY header comes first */
 };
 
 /* Bytes of memory, aligned for any type, behind a struct conn. */
@@ -69,6 +70,12 @@ size_t conn_mem_size(const struct conn_rules *rules);
 int conn_open(struct conn *c, const struct conn_rules *rules, void *mem,
               const struct conn_arrival *arrival, int64_t now_ms,
               struct error *err);
+
+/*
+ * Has a PROXY header just given the real address? True once, then the server
+ * judges that address; what it finds goes into is_trusted of the session.
+ */
+bool conn_take_address(struct conn *c);
 
 /* Close the socket and wipe the keys. needs: CONN_DEAD, or the process ends */
 void conn_shut(struct conn *c);

@@ -92,6 +92,7 @@ static struct server_options make_options(struct config *config)
                 .address_failures = (unsigned)config->max_address_failures,
                 .trust = config->trust,
             },
+        .proxy_protocol = config->proxy_protocol,
         .load_tls = load_tls,
         .tls_ctx = config,
     };

@@ -47,6 +47,16 @@ struct server {
     bool is_ended, is_forced;
 };
 
+/* At most one line each ten seconds, whatever peers do. */
+static void complain(struct server *s, const char *what, const char *why)
+{
+    if (s->now_ms - s->complained_ms < COMPLAINT_MS)
+        return;
+    s->complained_ms = s->now_ms;
+    log_event(LOG_WARNING, what, LOG_TEXT("reason", why),
+              LOG_NUMBER("connections", s->live_count));
+}
+
 /* --- After every change of a connection --- */
 
 static void set_waiting(struct server *s, struct conn *c, bool is_waiting)
@@ -79,6 +89,19 @@ static void bury(struct server *s, struct conn *c)
     s->dead = c;
 }
 
+/* A proxy has named the address that the connection really comes from. */
+static void judge_address(struct server *s, struct conn *c)
+{
+    if (!conn_take_address(c))
+        return;
+    const char *why = peers_join(s->peers, &c->address, s->now_ms, &c->peer);
+    c->session.is_trusted = c->peer == NULL;
+    if (why == NULL)
+        return;
+    complain(s, "connection_refused", why);
+    conn_hang_up(c);
+}
+
 static void watch_failures(struct server *s, struct conn *c)
 {
     unsigned failures = c->session.failures - c->counted_failures;
@@ -93,6 +116,7 @@ static void watch_failures(struct server *s, struct conn *c)
 
 static void settle(struct server *s, struct conn *c)
 {
+    judge_address(s, c);
     if (c->state == CONN_DEAD) {
         bury(s, c);
         return;
@@ -143,16 +167,6 @@ static void sweep(struct server *s)
 
 /* --- Accepting --- */
 
-/* At most one line each ten seconds, whatever peers do. */
-static void complain(struct server *s, const char *what, const char *why)
-{
-    if (s->now_ms - s->complained_ms < COMPLAINT_MS)
-        return;
-    s->complained_ms = s->now_ms;
-    log_event(LOG_WARNING, what, LOG_TEXT("reason", why),
-              LOG_NUMBER("connections", s->live_count));
-}
-
 static void set_accepting(struct server *s, bool is_accepting)
 {
     for (size_t i = 0; i < s->listeners.count; i++)
@@ -197,6 +211,7 @@ static void start_conn(struct server *s, struct conn_arrival *arrival)
     }
     const char *why = peers_join(s->peers, &arrival->address, s->now_ms, &peer);
     arrival->is_trusted = peer == NULL;
+    arrival->expects_proxy = s->options->proxy_protocol && arrival->is_trusted;
     if (why == NULL &&
         conn_open(c, &s->options->rules, c + 1, arrival, s->now_ms, &err) != 0)
         why = err.text;

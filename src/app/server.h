@@ -35,6 +35,7 @@ struct server_options {
     size_t max_connections;
     struct peers_rules peers; /* limits by address */
 
+    bool proxy_protocol; /* trusted peers begin with a PROXY header */
     const struct server_service *service; /* NULL: none */
     /* Load the certificate. NULL when no listener has TLS. */
     struct tls_server *(*load_tls)(void *ctx, struct error *err);

@@ -337,8 +337,7 @@ void session_end_input(struct session *s)
 
 /* --- Time --- */
 
-/* DEADLINE_NEVER while a reply still waits: it will be followed by the Close.
- */
+/* A reply that still waits goes first: never, until then. */
 static int64_t close_at_ms(const struct session *s)
 {
     if (s->close_code == 0 || s->holds > 0)

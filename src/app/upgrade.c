@@ -146,3 +146,13 @@ size_t upgrade_answer_head(const struct session_rules *rules, bool is_tls,
     assert(out->len > 0);
     return head_len;
 }
+
+size_t upgrade_refuse_plain(char out[UPGRADE_ANSWER_MAX])
+{
+    const struct http_answer a = {
+        .status = 400,
+        .body = span_of("This port speaks TLS: use https:// or wss://\n"),
+    };
+
+    return http_format_answer(&a, out, UPGRADE_ANSWER_MAX);
+}

@@ -36,4 +36,10 @@ size_t upgrade_answer_head(const struct session_rules *rules, bool is_tls,
                            const struct upgrade_input *input,
                            struct upgrade_answer *out);
 
+/*
+ * The answer to plain HTTP on a port that speaks TLS.
+ * returns: bytes written
+ */
+size_t upgrade_refuse_plain(char out[UPGRADE_ANSWER_MAX]);
+
 #endif

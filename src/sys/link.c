@@ -73,8 +73,61 @@ static enum link_result check_tls(struct link *l)
     return tls_error(l->tls) == 0 ? LINK_ENDED : LINK_BROKEN;
 }
 
+void link_expect_header(struct link *l)
+{
+    l->wants_header = true;
+}
+
+static enum link_result break_header(struct link *l)
+{
+    l->socket_error = EPROTO;
+    return LINK_BROKEN;
+}
+
+/* Reads no byte beyond the header: what follows belongs to TLS. */
+static enum link_result receive_header(struct link *l)
+{
+    size_t whole = proxy_header_len(l->header, l->header_len);
+
+    ssize_t n =
+        recv(l->fd, l->header + l->header_len, whole - l->header_len, 0);
+    if (n == 0)
+        return break_header(l);
+    if (n < 0)
+        return socket_result(l, n);
+    l->header_len += (size_t)n;
+    whole = proxy_header_len(l->header, l->header_len);
+    if (whole == 0)
+        return break_header(l);
+    if (l->header_len < whole)
+        return LINK_MOVED;
+    l->wants_header = false;
+    return proxy_parse(l->header, whole, &l->source) ? LINK_MOVED
+                                                     : break_header(l);
+}
+
+bool link_hears_plain_http(struct link *l)
+{
+    uint8_t first;
+
+    if (l->tls == NULL || l->has_received || l->wants_header ||
+        recv(l->fd, &first, 1, MSG_PEEK) != 1)
+        return false;
+    return first >= 'A' && first <= 'Z';
+}
+
+void link_send_raw(struct link *l, struct span data)
+{
+    ssize_t n = send(l->fd, data.ptr, data.len, MSG_NOSIGNAL);
+
+    (void)n; /* the peer may be gone; it is told for its own good */
+}
+
 enum link_result link_receive(struct link *l)
 {
+    if (l->wants_header)
+        return receive_header(l);
+
     size_t room = 0;
     uint8_t *space = l->has_ended ? NULL : receive_space(l, &room);
 
@@ -87,6 +140,7 @@ enum link_result link_receive(struct link *l)
     }
     if (n < 0)
         return socket_result(l, n);
+    l->has_received = true;
     if (l->tls == NULL)
         buf_commit(&l->in, (size_t)n);
     else
@@ -130,6 +184,8 @@ bool link_wants_receive(struct link *l)
 {
     size_t room = 0;
 
+    if (l->wants_header)
+        return true;
     return !l->has_ended && receive_space(l, &room) != NULL && room > 0;
 }
 

@@ -6,6 +6,7 @@
 #define SYS_LINK_H
 
 #include "base/buf.h"
+#include "proto/proxy.h"
 #include "sys/tls.h"
 
 #include <stdbool.h>
@@ -20,12 +21,17 @@ enum link_result {
 };
 
 struct link {
-    int fd;               /* non-blocking socket */
-    struct tls_conn *tls; /* NULL: plain */
-    struct buf in, out;   /* plain only */
-    int socket_error;     /* errno of what broke it; 0 = none */
-    bool has_ended;       /* the peer sends no more */
-    bool is_closing;      /* link_close was called */
+    int fd;                     /* non-blocking socket */
+    struct tls_conn *tls;       /* NULL: plain */
+    struct buf in, out;         /* plain only */
+    int socket_error;           /* errno of what broke it; 0 = none */
+    bool has_ended;             /* the peer sends no more */
+    bool has_received;          /* at least one byte */
+    bool wants_header;          /* a PROXY header comes before everything */
+    struct proxy_source source; /* what it has said */
+    size_t header_len;          /* bytes of it so far */
+    uint8_t header[PROXY_HEADER_MAX];
+    bool is_closing; /* link_close was called */
 };
 
 /* Bytes of memory, aligned for any type, that a link needs. */
@@ -39,6 +45,18 @@ size_t link_mem_size(void);
  */
 int link_open(struct link *l, int fd, struct tls_server *tls, void *mem,
               struct error *err);
+
+/* Expect a PROXY header first (proto/proxy.h); without one the link breaks. */
+void link_expect_header(struct link *l);
+
+/*
+ * On a link with TLS: is the first byte one that TLS cannot begin with, but
+ * an HTTP request does? It is left unread.
+ */
+bool link_hears_plain_http(struct link *l);
+
+/* Send a few bytes past TLS, as far as the kernel takes them at once. */
+void link_send_raw(struct link *l, struct span data);
 
 /* Close the socket at once and wipe the keys. */
 void link_shut(struct link *l);

@@ -121,6 +121,18 @@ static bool is_mapped(const uint8_t bytes[16])
     return IN6_IS_ADDR_V4MAPPED(&in6);
 }
 
+void net_set(struct net_address *address, const uint8_t bytes[16],
+             uint16_t port)
+{
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
+                               .sin6_port = htons(port)};
+
+    memcpy(&in6.sin6_addr, bytes, 16);
+    memset(address, 0, sizeof *address);
+    memcpy(&address->socket, &in6, sizeof in6);
+    address->len = sizeof in6;
+}
+
 void net_key(const struct net_address *address, uint8_t key[NET_KEY_LEN])
 {
     address_bytes(address, key);

@@ -27,6 +27,10 @@ int net_parse(const char *text, struct net_address *address, struct error *err);
 /* Write it as net_parse reads it. An IPv4 peer on [::] is written as IPv4. */
 void net_format(const struct net_address *address, char out[NET_NAME_MAX]);
 
+/* Make an address of 16 bytes (IPv4 as ::ffff:a.b.c.d) and a port. */
+void net_set(struct net_address *address, const uint8_t bytes[16],
+             uint16_t port);
+
 /*
  * What an address counts as: IPv4 by itself (also when it is mapped into
  * IPv6), IPv6 by its /64. The port makes no difference.
