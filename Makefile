@@ -14,8 +14,8 @@ BASE  := base64 buf civil digest error siphash sort wipe
 PROTO := csv der http http_answer json msg proxy timestamp token utf8 uuid \
          ws_frame ws_msg x509
 SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
-         journal link log loop net process store store_import store_probe \
-         store_read timer tls tls_client
+         journal link log loop net process sandbox_landlock sandbox_seccomp \
+         store store_import store_probe store_read timer tls tls_client user
 APP   := config conn listeners lobby options peers pool serve server session \
          upgrade
 TOOLS := export health import import_faults import_row import_set main
@@ -60,8 +60,8 @@ build/import: build/openchampps
 
 # What runs once is built small.
 COLD := src/app/config src/app/options src/app/serve src/proto/der \
-        src/proto/x509 $(filter src/sys/cert%,$(SYS:%=src/sys/%)) \
-        tools/health tools/main
+        src/proto/x509 src/sys/user tools/health tools/main \
+        $(filter src/sys/cert% src/sys/sandbox%,$(SYS:%=src/sys/%))
 $(COLD:%=build/obj/%.o): CFLAGS += -Os
 
 build/obj/%.o: %.c Makefile | $(GEN_H)

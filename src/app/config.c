@@ -2,6 +2,7 @@
 
 #include "app/limits.h"
 #include "sys/net.h"
+#include "sys/user.h"
 
 #define FIELD(name) offsetof(struct config, name)
 
@@ -20,6 +21,8 @@ static const struct option_spec specs[] = {
      FIELD(key_file), 0, 0},
     {"host", "NAME", "name or address in the local certificate", OPTION_LIST,
      FIELD(hosts), 0, 0},
+    {"user", "UID[:GID]", "whom to serve as, when started as root", OPTION_TEXT,
+     FIELD(user), 0, 0},
     {"allow-origin", "ORIGIN", "browser origin to allow beside the own one",
      OPTION_LIST, FIELD(origins), 0, 0},
     {"max-connections", "N", "connections at once", OPTION_COUNT,
@@ -100,6 +103,16 @@ static int check_ranges(const char *option, const struct option_list *list,
     return 0;
 }
 
+static int check_user(const char *text, struct error *err)
+{
+    struct user user;
+    struct error why;
+
+    if (text == NULL || user_parse(text, &user, &why) == 0)
+        return 0;
+    return error_set(err, "--user: %s", why.text);
+}
+
 static int check(const struct config *c, struct error *err)
 {
     if (c->data_dir == NULL)
@@ -109,6 +122,8 @@ static int check(const struct config *c, struct error *err)
     if (c->cert_file != NULL && c->hosts.count > 0)
         return error_set(err, "--host is for the local certificate; it cannot "
                               "go with --cert");
+    if (check_user(c->user, err) != 0)
+        return -1;
     if (c->proxy_protocol && c->trust.count == 0)
         return error_set(err, "--proxy-protocol needs --trust CIDR: the "
                               "addresses of the proxies");

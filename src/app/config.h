@@ -10,7 +10,7 @@
 struct config {
     const char *data_dir;
     struct option_list listen, listen_plain;
-    const char *cert_file, *key_file;
+    const char *cert_file, *key_file, *user;
     struct option_list hosts, origins, trust;
     uint64_t max_connections, max_address, max_failures, max_address_failures;
     uint64_t max_header, max_message, max_output, map_size;

@@ -1,6 +1,7 @@
 /*
- * Start-up in a fixed order: options, store, certificate, listeners, loop.
- * Whatever cannot be had ends the start with one line and exit status 1.
+ * Start-up in a fixed order: options, listeners, user, store, files given up,
+ * committer, certificate, calls given up, loop. Whatever cannot be had ends
+ * the start with one line and exit status 1.
  */
 #include "app/serve.h"
 
@@ -11,8 +12,11 @@
 #include "sys/cert.h"
 #include "sys/clock.h"
 #include "sys/log.h"
+#include "sys/sandbox.h"
+#include "sys/user.h"
 #include "versions.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -106,7 +110,68 @@ static int refuse(const struct error *err)
     return EXIT_REFUSED;
 }
 
-static int serve_lobby(struct server_options *options, struct lobby *lobby)
+/* --- Sandbox --- */
+
+/* Before there are files, so that they are this user's, and the key is read
+ * as it will be read by a reload. */
+static int become_user(const struct config *config, struct error *err)
+{
+    struct user user;
+
+    if (config->user == NULL)
+        return 0;
+    if (user_parse(config->user, &user, err) != 0 ||
+        user_become(&user, err) != 0)
+        return -1;
+    /* Other reasons are the store's to tell. */
+    if (access(config->data_dir, W_OK | X_OK) == 0 || errno != EACCES)
+        return 0;
+    return error_set(err,
+                     "data directory %.200s: user %u:%u cannot write to it; "
+                     "run: chown -R %u:%u %.200s",
+                     config->data_dir, user.uid, user.gid, user.uid, user.gid,
+                     config->data_dir);
+}
+
+static int limit_files(const struct config *config, struct error *err)
+{
+    const struct sandbox_files files = {
+        .data_dir = config->data_dir,
+        .cert_file = config->cert_file,
+        .key_file = config->key_file,
+    };
+
+    return sandbox_limit_files(&files, err);
+}
+
+static void complain(const struct error *why)
+{
+    if (why != NULL)
+        log_event(LOG_WARNING, "sandbox_incomplete",
+                  LOG_TEXT("reason", why->text));
+}
+
+/* What the kernel lacks does not keep players out. NULL: it is in force. */
+static void limit_calls(const struct error *no_landlock)
+{
+    struct error err, *no_seccomp = NULL;
+    char user[32];
+
+    snprintf(user, sizeof user, "%u:%u", geteuid(), getegid());
+    if (sandbox_limit_calls(&err) != 0)
+        no_seccomp = &err;
+    log_event(LOG_INFO, "sandbox",
+              LOG_TEXT("seccomp", no_seccomp == NULL ? "yes" : "no"),
+              LOG_TEXT("landlock", no_landlock == NULL ? "yes" : "no"),
+              LOG_TEXT("user", user));
+    complain(no_landlock);
+    complain(no_seccomp);
+}
+
+/* --- Start and end --- */
+
+static int serve_lobby(struct server_options *options, struct lobby *lobby,
+                       const struct error *no_landlock)
 {
     const struct server_service service = lobby_service(lobby);
     struct error err;
@@ -116,6 +181,7 @@ static int serve_lobby(struct server_options *options, struct lobby *lobby)
     struct server *server = server_new(options, &err);
     if (server == NULL)
         return refuse(&err);
+    limit_calls(no_landlock);
     bool is_settled = server_run(server);
     /* Ending in order would wait for the disk, maybe without end. */
     if (!is_settled)
@@ -128,21 +194,24 @@ static int serve_lobby(struct server_options *options, struct lobby *lobby)
 static int start(struct config *config)
 {
     struct server_options options = make_options(config);
-    struct error err;
+    struct error err, no_landlock;
 
     umask(077);
     if (listeners_open(&options.listeners, &config->listen, true, &err) != 0 ||
         listeners_open(&options.listeners, &config->listen_plain, false,
-                       &err) != 0)
+                       &err) != 0 ||
+        become_user(config, &err) != 0)
         return refuse(&err);
     struct store *store = store_open(config->data_dir, STORE_CREATE,
                                      (size_t)config->map_size, &err);
     if (store == NULL)
         return refuse(&err);
+    bool has_landlock = limit_files(config, &no_landlock) == 0;
     struct lobby *lobby = lobby_new(store, (size_t)config->max_message, &err);
     if (lobby == NULL)
         return refuse(&err);
-    int status = serve_lobby(&options, lobby);
+    int status =
+        serve_lobby(&options, lobby, has_landlock ? NULL : &no_landlock);
     lobby_free(lobby);
     return status;
 }

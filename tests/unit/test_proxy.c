@@ -10,10 +10,14 @@
 #include "guard.h"
 
 #define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
-#define IPV4      SIGNATURE "\x21\x11\0\x0c\xc0\0\2\7\xc0\0\2\x08\x12\x34\x01\xbb"
-#define IPV6                                                         \
-    SIGNATURE "\x21\x21\0\x24\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\7" \
-              "\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x08\x12\x34\x01\xbb"
+#define IPV4                   \
+    SIGNATURE "\x21\x11\0\x0c" \
+              "\xc0\0\2\7\xc0\0\2\x08\x12\x34\x01\xbb"
+#define IPV6                                             \
+    SIGNATURE "\x21\x21\0\x24"                           \
+              "\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\7"   \
+              "\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x08" \
+              "\x12\x34\x01\xbb"
 
 static size_t header_len(const void *bytes, size_t len)
 {
