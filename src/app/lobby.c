@@ -180,7 +180,6 @@ static void on_message(void *ctx, struct session *s, enum ws_opcode opcode,
     switch (msg_parse(&l->arena, payload, token)) {
     case MSG_TOKEN_AUTH:
         log_in(l, s, token);
-        wipe(token, sizeof token);
         break;
     case MSG_MALFORMED:
         reject(s, msg_invalid_format);
@@ -190,6 +189,8 @@ static void on_message(void *ctx, struct session *s, enum ws_opcode opcode,
                                                   : msg_auth_required);
         break;
     }
+    wipe(token, sizeof token);
+    wipe_stack(); /* parser and hash have had it as well */
 }
 
 static const char *unready_reason(void *ctx)

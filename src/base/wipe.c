@@ -25,3 +25,10 @@ bool equals_ct(const void *a, const void *b, size_t n)
     }
     return diff == 0;
 }
+
+__attribute__((noinline)) void wipe_stack(void)
+{
+    uint8_t below[WIPE_STACK_LEN];
+
+    wipe(below, sizeof below);
+}

@@ -19,4 +19,11 @@ void wipe(void *p, size_t n);
  */
 bool equals_ct(const void *a, const void *b, size_t n);
 
+/*
+ * Overwrite what the calls before have left on the stack below the caller:
+ * copies that compilers and libraries make, WIPE_STACK_LEN bytes deep.
+ */
+enum { WIPE_STACK_LEN = 8192 };
+void wipe_stack(void);
+
 #endif
