@@ -10,7 +10,8 @@ enum {
     DAYS_TO_1970 = 719468 /* from 1 March of year 0 */
 };
 
-int civil_days_in_month(int year, int month)
+/* needs: month 1 to 12 */
+static int days_in_month(int year, int month)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -21,7 +22,7 @@ int civil_days_in_month(int year, int month)
 bool civil_is_date(const struct civil *c)
 {
     return c->month >= 1 && c->month <= 12 && c->day >= 1 &&
-           c->day <= civil_days_in_month(c->year, c->month);
+           c->day <= days_in_month(c->year, c->month);
 }
 
 int64_t civil_to_unix(const struct civil *c)

@@ -11,14 +11,11 @@
 struct civil {
     int year;   /* 0 to 9999 */
     int month;  /* 1 to 12 */
-    int day;    /* 1 to civil_days_in_month */
+    int day;    /* 1 to the month's last */
     int hour;   /* 0 to 23 */
     int minute; /* 0 to 59 */
     int second; /* 0 to 59 */
 };
-
-/* needs: month 1 to 12 */
-int civil_days_in_month(int year, int month);
 
 /* Is there such a date? The time of day is not looked at. */
 bool civil_is_date(const struct civil *c);
