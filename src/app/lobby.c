@@ -41,6 +41,15 @@ struct lobby {
 
 /* --- Trouble --- */
 
+/* Has this kind of trouble been quiet for long enough to be told again? */
+static bool may_complain(const struct lobby *l, enum trouble trouble)
+{
+    int64_t last = l->complained[trouble];
+
+    /* Not only "long ago": the clock may have been set back. */
+    return l->now < last || l->now - last >= COMPLAINT_S;
+}
+
 static void complain(struct lobby *l, enum trouble trouble, const char *reason)
 {
     static const char *const events[TROUBLES] = {
@@ -48,12 +57,10 @@ static void complain(struct lobby *l, enum trouble trouble, const char *reason)
         [TROUBLE_READ] = "store_failed",     [TROUBLE_REOPEN] = "reopen_failed",
         [TROUBLE_STALL] = "commit_stalled",
     };
-    int64_t *last = &l->complained[trouble];
 
-    /* Not "less than": the clock may have been set back. */
-    if (l->now >= *last && l->now - *last < COMPLAINT_S)
+    if (!may_complain(l, trouble))
         return;
-    *last = l->now;
+    l->complained[trouble] = l->now;
     log_event(LOG_ERROR, events[trouble], LOG_TEXT("reason", reason));
 }
 
@@ -62,6 +69,8 @@ static void complain_damaged(struct lobby *l, const uint8_t key[TOKEN_KEY_LEN])
 {
     char text[96];
 
+    if (!may_complain(l, TROUBLE_RECORD))
+        return; /* before the text is made: its time would tell */
     snprintf(text, sizeof text,
              "the record of token %02x%02x%02x%02x%02x%02x does not verify; "
              "import it again",
