@@ -1,7 +1,7 @@
 # Test programs are built with the sanitizers on glibc; results land in
 # build/results as JUnit XML and tests/tally.py counts them.
 
-.PHONY: test test-programs test-peers check lint lint-steps fuzz
+.PHONY: test test-programs test-peers test-faults check lint lint-steps fuzz
 PYTHON := /usr/bin/python3
 TALLY  := tests/tally.py
 UNITS   := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
@@ -22,7 +22,10 @@ build/san/lib.a: $(call objects,san,$(LIB_SRC) $(GEN_SRC)) Makefile
 TEST_LIBS := build/san/lib.a $(call vendor_libs,san)
 build/test/%: build/san/tests/unit/%.o $(TEST_LIBS)
 	@mkdir -p $(@D)
-	@gcc $(SANITIZE) -o $@ $^ -lcmocka -lpthread
+	@gcc $(SANITIZE) $(LINK) -o $@ $^ -lcmocka -lpthread
+build/test/test_alloc build/cov/test/test_alloc: LINK := \
+    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup \
+    -Wl,--wrap=mmap,--wrap=munmap
 
 build/replay/%: build/san/tests/fuzz/fuzz_%.o \
                 build/san/tests/fuzz/replay_main.o $(TEST_LIBS)
@@ -58,6 +61,35 @@ test-peers:
 	@$(TALLY) suite --stream $(PEERS_OUT) peers -- $(PYTHON) -m pytest -q \
 	    -p no:cacheprovider --junitxml=$(PEERS_OUT)/peers.xml tests/peers || true
 	@$(TALLY) report $(PEERS_OUT)
+
+# Attacks on a live server; make soak MINUTES=30: mixed traffic, no growth.
+.PHONY: test-attack soak
+ATTACK_OUT := build/results/attack
+test-attack:
+	@tools/need test
+	@rm -rf $(ATTACK_OUT)
+	+@$(TALLY) item $(ATTACK_OUT) build -- $(MAKE) --no-print-directory all \
+	    || true
+	@$(TALLY) suite --stream $(ATTACK_OUT) attack -- $(PYTHON) -m pytest -q \
+	    -p no:cacheprovider --junitxml=$(ATTACK_OUT)/attack.xml tests/attack \
+	    || true
+	@$(TALLY) report $(ATTACK_OUT)
+
+MINUTES := 30
+soak: all
+	@$(PYTHON) tests/attack/soak.py --minutes $(MINUTES)
+
+# Killed, powered off, with broken calls; tests/fault/conftest.py has sizes.
+FAULTS_OUT := build/results/faults
+test-faults:
+	@tools/need test
+	@rm -rf $(FAULTS_OUT)
+	+@$(TALLY) item $(FAULTS_OUT) build -- \
+	    $(MAKE) --no-print-directory all || true
+	@$(TALLY) suite --stream --seconds 3600 $(FAULTS_OUT) faults -- \
+	    $(PYTHON) -m pytest -q -p no:cacheprovider \
+	    --junitxml=$(FAULTS_OUT)/faults.xml tests/fault || true
+	@$(TALLY) report $(FAULTS_OUT)
 
 # Lint. What both compilers and clang-tidy have passed is not read again.
 TEST_SRC := $(wildcard tests/unit/*.c tests/fuzz/*.c tests/echo/*.c)
@@ -131,6 +163,62 @@ fuzz:
 	        build/fuzz/new/$$name tests/fuzz/corpus/$$name || exit 1; \
 	done
 
+# Coverage of src and tools by unit tests, replayed inputs and e2e, on glibc.
+# The libraries bring the sanitizers. The server is linked without its sandbox,
+# in which it could not write down its counters.
+.PHONY: coverage coverage-programs
+COV_FLAGS := -std=c11 -g -O0 --coverage -fprofile-update=atomic $(WARN) \
+             -Itests/unit
+COV_LIBS  := build/cov/lib.a $(call vendor_libs,san)
+cov_link   = gcc $(SANITIZE) --coverage $(LINK) -o $@ $(filter %.o,$^) \
+             $(filter %.a,$^)
+build/cov/%.o: %.c Makefile tests/tests.mk | $(GEN_H)
+	@mkdir -p $(@D)
+	@gcc $(CPPFLAGS) $(COV_FLAGS) -MD -MP -c -o $@ $<
+
+build/cov/lib.a: $(call objects,cov,$(LIB_SRC) $(GEN_SRC)) Makefile
+	@rm -f $@
+	@ar rcsD $@ $(filter %.o,$^)
+
+build/cov/test/%: build/cov/tests/unit/%.o $(COV_LIBS)
+	@mkdir -p $(@D)
+	@$(cov_link) -lcmocka -lpthread
+
+build/cov/replay/%: build/cov/tests/fuzz/fuzz_%.o \
+                    build/cov/tests/fuzz/replay_main.o $(COV_LIBS)
+	@mkdir -p $(@D)
+	@$(cov_link) -lpthread
+
+build/cov/openchampps: build/cov/tools/main.o build/cov/tests/e2e/no_sandbox.o
+build/cov/echo: build/cov/$(ECHO).o
+build/cov/openchampps build/cov/echo: $(COV_LIBS)
+	@$(cov_link) -lpthread
+
+coverage-programs: all $(UNITS:%=build/cov/test/%) \
+    $(FUZZERS:%=build/cov/replay/%) build/cov/openchampps build/cov/echo
+
+# What fails here is for `make test` to tell.
+COV_OUT := build/results/coverage
+coverage:
+	@tools/need coverage
+	@mkdir -p $(COV_OUT)
+	@$(MAKE) --no-print-directory coverage-programs
+	@find build/cov -name '*.gcda' -delete
+	-@for unit in $(UNITS); do timeout 300 build/cov/test/$$unit; done \
+	    >$(COV_OUT)/unit.log 2>&1
+	-@for name in $(FUZZERS); do \
+	    build/cov/replay/$$name tests/fuzz/corpus/$$name; \
+	done >$(COV_OUT)/replay.log 2>&1
+	-@ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_sigbus=0 \
+	    E2E_BINARY=build/cov/openchampps E2E_ECHO=build/cov/echo $(PYTHON) \
+	    -m pytest -q -p no:cacheprovider tests/e2e >$(COV_OUT)/e2e.log 2>&1
+	@gcovr --root . --object-directory build/cov --filter src/ \
+	    --filter tools/ --exclude-branches-by-pattern '.*\bassert\(' \
+	    --json $(COV_OUT)/all.json build/cov
+	@gcovr --root . -a $(COV_OUT)/all.json
+	@gcovr --root . -a $(COV_OUT)/all.json --branches
+
 -include $(patsubst %.c,build/san/%.d,$(LIB_SRC) $(TEST_SRC))
+-include $(patsubst %.c,build/cov/%.d,$(LIB_SRC) $(TEST_SRC))
 -include $(patsubst %.o,%.d,$(call checked,gcc) $(call checked,clang))
 -include $(patsubst %.c,build/fuzz/obj/%.d,$(LIB_SRC) $(TEST_SRC))

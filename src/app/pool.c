@@ -17,6 +17,8 @@ bool pool_init(struct pool *p, size_t slots, size_t slot_size)
     void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p->free == NULL || mem == MAP_FAILED) {
+        if (mem != MAP_FAILED)
+            munmap(mem, size);
         free(p->free);
         *p = (struct pool){0};
         return false;

@@ -91,6 +91,7 @@ static const struct rule rules[] = {
     {SYS_fdatasync, {{0}}},
     {SYS_fsync, {{0}}},
     {SYS_ftruncate, {{0}}},
+    {SYS_fallocate, {{0}}},
     {SYS_fcntl, {{IS, 1, F_SETLK}}},
     {SYS_fcntl, {{IS, 1, F_SETLKW}}},
     {SYS_fcntl, {{IS, 1, F_GETLK}}},

@@ -13,7 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT_VERSION = 1, TABLES_MAX = 8 };
+enum {
+    FORMAT_VERSION = 1,
+    TABLES_MAX = 8,
+    LOCK_LEN = 8192 /* bytes of LMDB's lock file with its 126 readers */
+};
 
 #define META_MAGIC   "magic"
 #define META_VERSION "version"
@@ -154,9 +158,29 @@ static size_t map_size_for(const struct store *s, const char *path)
     return room > s->map_size ? room : s->map_size;
 }
 
+/*
+ * LMDB maps its lock file sparse and writes to it: on a full disk that would be
+ * a SIGBUS. So it gets its blocks first. returns: 0 or an errno
+ */
+static int make_room_for_lock(const char *path)
+{
+    char lock[PATH_MAX + 16];
+
+    snprintf(lock, sizeof lock, "%s-lock", path);
+    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    int rc = posix_fallocate(fd, 0, LOCK_LEN);
+    close(fd);
+    return rc == EOPNOTSUPP || rc == EINVAL ? 0 : rc;
+}
+
 static int open_env(struct store *s, const char *path, struct error *err)
 {
-    int rc = mdb_env_create(&s->env);
+    int rc = make_room_for_lock(path);
+
+    if (rc == 0)
+        rc = mdb_env_create(&s->env);
 
     if (rc == 0)
         rc = mdb_env_set_mapsize(s->env, map_size_for(s, path));

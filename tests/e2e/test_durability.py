@@ -213,8 +213,8 @@ needs_strace = pytest.mark.skipif(not shutil.which("strace"),
 SLOW = ["fdatasync,fsync:delay_enter=1500000"]
 BROKEN = [
     ["fdatasync,fsync:error=EIO"],
-    ["pwrite64,pwritev:error=ENOSPC"],
-    ["pwrite64,pwritev:error=EIO", "fdatasync,fsync:error=EIO"],
+    ["pwrite64,pwritev,writev:error=ENOSPC"],
+    ["pwrite64,pwritev,writev:error=EIO", "fdatasync,fsync:error=EIO"],
 ]
 
 

@@ -202,6 +202,7 @@ static void needed_calls_go_through(void **state)
         {"fsync", SYS_fsync, {-1}, EBADF},
         {"fdatasync", SYS_fdatasync, {-1}, EBADF},
         {"ftruncate", SYS_ftruncate, {-1}, EBADF},
+        {"fallocate", SYS_fallocate, {-1}, EBADF},
         {"fstat", SYS_fstat, {-1, TEXT(word)}, EBADF},
         {"fchmod", SYS_fchmod, {-1, 0644}, EBADF},
         {"flock", SYS_flock, {-1, LOCK_EX}, EBADF},
