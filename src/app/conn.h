@@ -12,6 +12,7 @@
 #define APP_CONN_H
 
 #include "app/session.h"
+#include "base/list.h"
 #include "sys/link.h"
 #include "sys/net.h"
 #include "sys/timer.h"
@@ -45,9 +46,10 @@ struct conn {
     unsigned counted_failures; /* of the session's, in peer */
     size_t live_index;
     unsigned interest;
-    bool is_waiting, is_swept, is_judged;
-    struct conn *next_waiting, *previous_waiting;
-    struct conn *next_dead;
+    bool is_judged;
+    struct list waiting;  /* output waits for a commit */
+    struct list runnable; /* input is left from this turn */
+    struct list dead;     /* to be swept */
 };
 
 /* How a new connection arrives. */
@@ -80,8 +82,14 @@ bool conn_take_address(struct conn *c);
 /* Close the socket and wipe the keys. needs: CONN_DEAD, or the process ends */
 void conn_shut(struct conn *c);
 
-/* Move whatever can be moved, within a bound a turn. */
+/* Move what can be moved, but not more than a turn's share. */
 void conn_pump(struct conn *c, int64_t now_ms);
+
+/*
+ * Has the last pump left input that no event of the socket will tell of? Then
+ * it is to be pumped again in the next turn.
+ */
+bool conn_has_more(struct conn *c);
 
 /* The socket has failed, or both directions are closed. */
 void conn_hang_up(struct conn *c);

@@ -10,7 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENTRIES_PER_CONNECTION = 2, MINUTE_MS = 60000 };
+enum {
+    ENTRIES_PER_CONNECTION = 2,
+    HANDSHAKES_PER_TURN = 2, /* of one address: a signature takes 0.3 ms */
+    MINUTE_MS = 60000
+};
 
 struct peer {
     struct peer *chain;           /* same bucket */
@@ -20,6 +24,8 @@ struct peer {
     int64_t credit;      /* failures it may still make, times MINUTE_MS */
     int64_t credited_ms; /* when the credit was counted */
     bool is_known;       /* in a chain */
+    uint64_t turn;       /* when it shook hands last */
+    unsigned handshakes; /* in that turn */
 };
 
 struct peers {
@@ -221,4 +227,12 @@ bool peers_note_failures(struct peers *p, struct peer *e, unsigned failures,
     if (e->credit < 0)
         e->credit = 0;
     return e->credit >= MINUTE_MS;
+}
+
+bool peers_take_handshake(struct peer *e, uint64_t turn)
+{
+    if (e->turn != turn)
+        e->handshakes = 0;
+    e->turn = turn;
+    return e->handshakes++ < HANDSHAKES_PER_TURN;
 }

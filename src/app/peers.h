@@ -47,6 +47,13 @@ const char *peers_join(struct peers *p, const struct net_address *from,
 void peers_leave(struct peers *p, struct peer *e, int64_t now_ms);
 
 /*
+ * Take one of the few handshakes that an address may go on with in a turn.
+ * in:      turn: the turn's number, from 1
+ * returns: false when this turn's are used up
+ */
+bool peers_take_handshake(struct peer *e, uint64_t turn);
+
+/*
  * It has made so many failed logins.
  * returns: false when it has used up what it may make for now
  */

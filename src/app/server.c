@@ -37,8 +37,10 @@ struct server {
 
     struct conn **live;
     size_t live_count;
-    struct conn *waiting; /* list: output waits for a commit */
-    struct conn *dead;    /* list: to be swept at the end of the turn */
+    struct list waiting;  /* connections whose output waits for a commit */
+    struct list runnable; /* those with input left from the last turn */
+    struct list dead;     /* those to be swept at the end of this one */
+    uint64_t turn;        /* number of this one, from 1 */
 
     int64_t now_ms;          /* of this turn */
     int64_t paused_until_ms; /* accepting; INT64_MIN = not paused */
@@ -59,34 +61,15 @@ static void complain(struct server *s, const char *what, const char *why)
 
 /* --- After every change of a connection --- */
 
-static void set_waiting(struct server *s, struct conn *c, bool is_waiting)
-{
-    if (c->is_waiting == is_waiting)
-        return;
-    c->is_waiting = is_waiting;
-    if (is_waiting) {
-        c->previous_waiting = NULL;
-        c->next_waiting = s->waiting;
-        if (s->waiting != NULL)
-            s->waiting->previous_waiting = c;
-        s->waiting = c;
-        return;
-    }
-    if (c->previous_waiting != NULL)
-        c->previous_waiting->next_waiting = c->next_waiting;
-    else
-        s->waiting = c->next_waiting;
-    if (c->next_waiting != NULL)
-        c->next_waiting->previous_waiting = c->previous_waiting;
-}
+#define CONN_OF(node, member) \
+    ((struct conn *)((char *)(node)-offsetof(struct conn, member)))
 
-static void bury(struct server *s, struct conn *c)
+static void set_listed(struct list *list, struct list *node, bool is_listed)
 {
-    if (c->is_swept)
-        return;
-    c->is_swept = true;
-    c->next_dead = s->dead;
-    s->dead = c;
+    if (!is_listed)
+        list_remove(node);
+    else if (!list_holds(node))
+        list_append(list, node);
 }
 
 /* A proxy has named the address that the connection really comes from. */
@@ -118,7 +101,7 @@ static void settle(struct server *s, struct conn *c)
 {
     judge_address(s, c);
     if (c->state == CONN_DEAD) {
-        bury(s, c);
+        set_listed(&s->dead, &c->dead, true);
         return;
     }
     watch_failures(s, c);
@@ -127,7 +110,8 @@ static void settle(struct server *s, struct conn *c)
         loop_change(&s->loop, c->link.fd, interest, c);
         c->interest = interest;
     }
-    set_waiting(s, c, session_is_waiting(&c->session));
+    set_listed(&s->waiting, &c->waiting, session_is_waiting(&c->session));
+    set_listed(&s->runnable, &c->runnable, conn_has_more(c));
     timer_set(&s->timers, &c->timer, conn_due_ms(c));
 }
 
@@ -147,13 +131,14 @@ static void log_end(const struct conn *c)
 
 static void sweep(struct server *s)
 {
-    while (s->dead != NULL) {
-        struct conn *c = s->dead;
+    while (!list_is_empty(&s->dead)) {
+        struct conn *c = CONN_OF(s->dead.next, dead);
         struct conn *last = s->live[s->live_count - 1];
 
-        s->dead = c->next_dead;
         log_end(c);
-        set_waiting(s, c, false);
+        list_remove(&c->dead);
+        list_remove(&c->waiting);
+        list_remove(&c->runnable);
         timer_set(&s->timers, &c->timer, DEADLINE_NEVER);
         s->live[c->live_index] = last;
         last->live_index = c->live_index;
@@ -316,13 +301,41 @@ static void release_waiting(struct server *s)
     if (service == NULL || !loop_fixed_is_ready(&s->loop, s->service_fixed) ||
         !service->collect(service->ctx, &ticket))
         return;
-    struct conn *next;
-    for (struct conn *c = s->waiting; c != NULL; c = next) {
-        next = c->next_waiting;
+    struct list released;
+    list_init(&released);
+    list_move_all(&s->waiting, &released);
+    while (!list_is_empty(&released)) {
+        struct conn *c = CONN_OF(released.next, waiting);
+        list_remove(&c->waiting);
         session_release(&c->session, ticket, s->now_ms);
         conn_pump(c, s->now_ms);
         settle(s, c);
     }
+}
+
+/* Those that had more than their share, in the order of their turns. */
+static void handle_runnable(struct server *s)
+{
+    struct list now;
+
+    list_init(&now);
+    list_move_all(&s->runnable, &now);
+    while (!list_is_empty(&now)) {
+        struct conn *c = CONN_OF(now.next, runnable);
+        list_remove(&c->runnable);
+        conn_pump(c, s->now_ms);
+        settle(s, c);
+    }
+}
+
+/*
+ * Handshakes cost a hundred times what a message does. One address gets on
+ * with a few in a turn; the others are reported again in the next.
+ */
+static bool is_its_turn(const struct server *s, const struct conn *c)
+{
+    return c->peer == NULL || link_is_established(&c->link) ||
+           peers_take_handshake(c->peer, s->turn);
 }
 
 static void handle_ready(struct server *s)
@@ -331,7 +344,7 @@ static void handle_ready(struct server *s)
         struct conn *c = s->loop.ready[i].data.ptr;
         unsigned events = s->loop.ready[i].events;
 
-        if (c->state == CONN_DEAD)
+        if (c->state == CONN_DEAD || !is_its_turn(s, c))
             continue;
         conn_pump(c, s->now_ms);
         /* What had come before the end has been read by now. */
@@ -388,17 +401,26 @@ static int64_t end_turn(struct server *s)
     return due;
 }
 
+/* returns: milliseconds, negative = without end */
+static int64_t time_to_wait(const struct server *s, int64_t due_ms)
+{
+    if (!list_is_empty(&s->runnable) || due_ms <= s->now_ms)
+        return 0;
+    return due_ms == DEADLINE_NEVER ? -1 : due_ms - s->now_ms;
+}
+
 static void turn(struct server *s, int64_t *due_ms)
 {
     const struct server_service *service = s->options->service;
-    int64_t timeout = *due_ms == DEADLINE_NEVER ? -1 : *due_ms - s->now_ms;
 
-    loop_wait(&s->loop, *due_ms == DEADLINE_NEVER || timeout > 0 ? timeout : 0);
+    loop_wait(&s->loop, time_to_wait(s, *due_ms));
     s->now_ms = clock_monotonic_ms();
+    s->turn++;
     if (service != NULL)
         service->begin_turn(service->ctx, s->now_ms);
     handle_signals(s);
     release_waiting(s);
+    handle_runnable(s);
     handle_ready(s);
     handle_timers(s);
     accept_all(s);
@@ -424,7 +446,6 @@ bool server_run(struct server *s)
 
 static void take_listeners(struct server *s)
 {
-    s->listeners = s->options->listeners;
     for (size_t i = 0; i < s->listeners.count; i++)
         s->listeners.item[i].fixed =
             loop_add_fixed(&s->loop, s->listeners.item[i].fd);
@@ -439,6 +460,7 @@ static int open_signals(struct server *s, struct error *err)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a log file at its limit is no reason to die */
     sigprocmask(SIG_BLOCK, &set, NULL);
     s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (s->signal_fd < 0)
@@ -490,10 +512,16 @@ struct server *server_new(const struct server_options *options,
     struct server *s = calloc(1, sizeof *s);
 
     if (s == NULL) {
+        struct listeners unused = options->listeners;
+        listeners_close(&unused);
         error_set(err, "server: out of memory");
         return NULL;
     }
     s->options = options;
+    s->listeners = options->listeners;
+    list_init(&s->waiting);
+    list_init(&s->runnable);
+    list_init(&s->dead);
     s->signal_fd = -1;
     s->loop.fixed[0].fd = -1;
     s->paused_until_ms = INT64_MIN;

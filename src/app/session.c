@@ -154,7 +154,7 @@ void session_reply(struct session *s, enum ws_opcode opcode,
         hold_from_here(s, ticket);
     bool is_queued = buf_append(&s->out, header, len) &&
                      buf_append(&s->out, payload.ptr, payload.len);
-    assert(is_queued); /* wants_input has seen to the room */
+    assert(is_queued); /* session_wants_input has seen to the room */
     s->last_reply_ms = s->now_ms;
 }
 
@@ -213,7 +213,7 @@ bool session_is_authenticated(const struct session *s)
 /* --- Input --- */
 
 /* While a Close is pending nothing is read: every answer would delay it. */
-static bool wants_input(const struct session *s)
+bool session_wants_input(const struct session *s)
 {
     if (s->state == SESSION_CLOSING || s->state == SESSION_DONE)
         return true;
@@ -325,7 +325,7 @@ size_t session_feed(struct session *s, const uint8_t *in, size_t len,
     size_t taken = 0;
 
     s->now_ms = now_ms;
-    while (taken < len && wants_input(s))
+    while (taken < len && session_wants_input(s))
         taken += feed_some(s, in + taken, len - taken);
     return taken;
 }
@@ -389,7 +389,7 @@ static void miss_deadline(struct session *s)
 static void ping(struct session *s)
 {
     s->ping_at_ms = s->now_ms + s->rules->ping_ms;
-    if (s->pong_due_ms != DEADLINE_NEVER || !wants_input(s))
+    if (s->pong_due_ms != DEADLINE_NEVER || !session_wants_input(s))
         return;
     send_control(s, WS_OP_PING, (struct span){0});
     s->pong_due_ms = s->now_ms + s->rules->pong_ms;
@@ -398,7 +398,7 @@ static void ping(struct session *s)
 /* While nothing is read the Pong may well be there. */
 static void miss_pong(struct session *s)
 {
-    if (wants_input(s))
+    if (session_wants_input(s))
         session_close(s, WS_CLOSE_POLICY, "no Pong in time", s->now_ms);
     else
         s->pong_due_ms = s->now_ms + s->rules->pong_ms;

@@ -121,6 +121,9 @@ void session_begin(struct session *s, const struct session_start *start);
 size_t session_feed(struct session *s, const uint8_t *in, size_t len,
                     int64_t now_ms);
 
+/* Would it take input now? Else output has to drain first. */
+bool session_wants_input(const struct session *s);
+
 /* The peer will send no more: what was asked is answered, then it is done. */
 void session_end_input(struct session *s);
 

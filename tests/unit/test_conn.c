@@ -127,7 +127,8 @@ static int drop_server(void **state)
     return 0;
 }
 
-/* Pump as often as the loop would: while the socket has what is wanted. */
+/* Pump as often as the loop would: while the socket has what is wanted, or
+ * input is left from the turn before. */
 static void turns(void)
 {
     for (int i = 0; c.state != CONN_DEAD; i++) {
@@ -135,7 +136,7 @@ static void turns(void)
         struct pollfd p = {.fd = c.link.fd};
         p.events = (short)(((interest & EPOLLIN) ? POLLIN : 0) |
                            ((interest & EPOLLOUT) ? POLLOUT : 0));
-        if (poll(&p, 1, 0) <= 0)
+        if (poll(&p, 1, 0) <= 0 && !conn_has_more(&c))
             break;
         assert_true(i < 10000); /* it does not spin */
         conn_pump(&c, now);
@@ -568,10 +569,20 @@ static void tls_ended_by_the_peer(void **state)
 static void not_tls(void **state)
 {
     (void)state;
-    say("GET / HTTP/1.1\r\n\r\n", 18);
+    say("get / HTTP/1.1\r\n\r\n", 18);
     turns();
     assert_int_equal(c.state, CONN_DEAD);
     assert_string_equal(conn_end(&c), "TLS failed");
+}
+
+static void plain_http_on_tls(void **state)
+{
+    (void)state;
+    say("GET / HTTP/1.1\r\n\r\n", 18);
+    assert_true(read_all());
+    assert_memory_equal(got, "HTTP/1.1 400 ", 13);
+    assert_int_equal(c.state, CONN_LINGER);
+    assert_string_equal(conn_end(&c), "plain HTTP on a TLS port");
 }
 
 static void tls_handshake_deadline(void **state)
@@ -620,6 +631,7 @@ int main(void)
         TLS(tls_health),
         TLS(tls_ended_by_the_peer),
         TLS(not_tls),
+        TLS(plain_http_on_tls),
         TLS(tls_handshake_deadline),
         TLS(tls_request_deadline),
     };
