@@ -196,6 +196,21 @@ static void the_present_are_never_forgotten(void **state)
     assert_false(peers_note_failures(p, stays, 1, now));
 }
 
+/* Two a turn, for each address by itself. */
+static void handshakes_take_turns(void **state)
+{
+    struct peer *one = join("192.0.2.1:1"), *two = join("192.0.2.2:1");
+
+    (void)state;
+    for (uint64_t turn = 1; turn < 4; turn++) {
+        assert_true(peers_take_handshake(one, turn));
+        assert_true(peers_take_handshake(one, turn));
+        assert_false(peers_take_handshake(one, turn));
+        assert_true(peers_take_handshake(two, turn));
+        assert_false(peers_take_handshake(one, turn));
+    }
+}
+
 static void bad_trust_is_refused(void **state)
 {
     const struct peers_rules rules = {
@@ -220,6 +235,7 @@ int main(void)
         TEST(failures_outlive_connections),
         TEST(the_oldest_makes_room),
         TEST(the_present_are_never_forgotten),
+        TEST(handshakes_take_turns),
         cmocka_unit_test(bad_trust_is_refused),
     };
 
