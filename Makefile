@@ -59,9 +59,11 @@ build/import: build/openchampps
 	@ln -sf openchampps $@
 
 # What runs once is built small.
-COLD := src/app/config src/app/options src/app/serve src/proto/der \
-        src/proto/x509 src/sys/user tools/health tools/main \
-        $(filter src/sys/cert% src/sys/sandbox%,$(SYS:%=src/sys/%))
+COLD := $(addprefix src/app/,config listeners options pool serve upgrade) \
+        $(addprefix src/proto/,der http_answer x509) \
+        $(addprefix src/sys/,$(filter cert% sandbox%,$(SYS)) entropy file_io \
+                             log net process store store_probe tls_client user) \
+        $(addprefix tools/,export health import main)
 $(COLD:%=build/obj/%.o): CFLAGS += -Os
 
 build/obj/%.o: %.c Makefile | $(GEN_H)
