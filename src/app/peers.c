@@ -4,6 +4,7 @@
  */
 #include "app/peers.h"
 
+#include "base/list.h"
 #include "base/siphash.h"
 #include "sys/entropy.h"
 
@@ -17,13 +18,12 @@ enum {
 };
 
 struct peer {
-    struct peer *chain;           /* same bucket */
-    struct peer *previous, *next; /* idle list */
+    struct peer *chain; /* same bucket */
+    struct list idle;   /* in the list of those without connections */
     uint8_t key[NET_KEY_LEN];
     size_t connections;
     int64_t credit;      /* failures it may still make, times MINUTE_MS */
     int64_t credited_ms; /* when the credit was counted */
-    bool is_known;       /* in a chain */
     uint64_t turn;       /* when it shook hands last */
     unsigned handshakes; /* in that turn */
 };
@@ -33,52 +33,26 @@ struct peers {
     struct net_range trust[OPTION_LIST_MAX]; /* rules.trust, parsed */
     uint8_t secret[SIPHASH_KEY_LEN]; /* so that nobody can choose a bucket */
     struct peer *entries;
+    size_t entries_used; /* the others were never touched: they cost nothing */
+    size_t entries_max;
     struct peer **buckets;
     size_t bucket_mask;
-    struct peer idle; /* ring: idle.next was seen least recently */
+    struct list idle; /* the first was seen least recently */
 };
-
-/* --- Idle list --- */
-
-static void unlink_idle(struct peer *e)
-{
-    e->previous->next = e->next;
-    e->next->previous = e->previous;
-}
-
-static void append_idle(struct peers *p, struct peer *e)
-{
-    e->previous = p->idle.previous;
-    e->next = &p->idle;
-    p->idle.previous->next = e;
-    p->idle.previous = e;
-}
-
-/* Seen just now: the last one to make room. */
-static void see_idle(struct peers *p, struct peer *e)
-{
-    unlink_idle(e);
-    append_idle(p, e);
-}
 
 /* --- Start and end --- */
 
 static bool take_memory(struct peers *p)
 {
-    size_t entries = p->rules.connections * ENTRIES_PER_CONNECTION;
     size_t buckets = 1;
 
-    while (buckets < entries)
+    p->entries_max = p->rules.connections * ENTRIES_PER_CONNECTION;
+    while (buckets < p->entries_max)
         buckets *= 2;
     p->bucket_mask = buckets - 1;
-    p->entries = calloc(entries, sizeof *p->entries);
+    p->entries = calloc(p->entries_max, sizeof *p->entries);
     p->buckets = calloc(buckets, sizeof(struct peer *));
-    if (p->entries == NULL || p->buckets == NULL)
-        return false;
-    p->idle.next = p->idle.previous = &p->idle;
-    for (size_t i = 0; i < entries; i++)
-        append_idle(p, &p->entries[i]);
-    return true;
+    return p->entries != NULL && p->buckets != NULL;
 }
 
 static int set_up(struct peers *p, struct error *err)
@@ -103,6 +77,7 @@ struct peers *peers_new(const struct peers_rules *rules, struct error *err)
         return NULL;
     }
     p->rules = *rules;
+    list_init(&p->idle);
     if (set_up(p, err) == 0)
         return p;
     peers_free(p);
@@ -141,7 +116,17 @@ static void forget(struct peers *p, struct peer *e)
     while (*at != e)
         at = &(*at)->chain;
     *at = e->chain;
-    e->is_known = false;
+    list_remove(&e->idle);
+}
+
+/* There are twice as many entries as connections: one is fresh, or idle. */
+static struct peer *take_entry(struct peers *p)
+{
+    if (p->entries_used < p->entries_max)
+        return &p->entries[p->entries_used++];
+    struct peer *oldest = LIST_OWNER(p->idle.next, struct peer, idle);
+    forget(p, oldest);
+    return oldest;
 }
 
 static int64_t full_credit(const struct peers *p)
@@ -149,19 +134,15 @@ static int64_t full_credit(const struct peers *p)
     return (int64_t)p->rules.address_failures * MINUTE_MS;
 }
 
-/* There are twice as many entries as connections: an idle one is there. */
 static struct peer *remember(struct peers *p, const uint8_t *key,
                              int64_t now_ms)
 {
-    struct peer *e = p->idle.next;
+    struct peer *e = take_entry(p);
     struct peer **bucket = bucket_of(p, key);
 
-    if (e->is_known)
-        forget(p, e);
     memcpy(e->key, key, NET_KEY_LEN);
     e->credit = full_credit(p);
     e->credited_ms = now_ms;
-    e->is_known = true;
     e->chain = *bucket;
     *bucket = e;
     return e;
@@ -187,6 +168,16 @@ static bool is_trusted(const struct peers *p, const struct net_address *from)
     return p->rules.address_connections == 0;
 }
 
+/* returns: why it may not have another connection, or NULL */
+static const char *judge(const struct peers *p, const struct peer *e)
+{
+    if (e->credit < MINUTE_MS)
+        return "--max-address-failures is reached";
+    if (e->connections >= p->rules.address_connections)
+        return "--max-address-connections is reached";
+    return NULL;
+}
+
 const char *peers_join(struct peers *p, const struct net_address *from,
                        int64_t now_ms, struct peer **peer)
 {
@@ -199,24 +190,23 @@ const char *peers_join(struct peers *p, const struct net_address *from,
     struct peer *e = find(p, key);
     if (e == NULL)
         e = remember(p, key, now_ms);
-    if (e->connections == 0)
-        see_idle(p, e);
     refill(p, e, now_ms);
-    if (e->credit < MINUTE_MS)
-        return "--max-address-failures is reached";
-    if (e->connections >= p->rules.address_connections)
-        return "--max-address-connections is reached";
-    if (e->connections++ == 0)
-        unlink_idle(e);
-    *peer = e;
-    return NULL;
+    const char *why = judge(p, e);
+    list_remove(&e->idle);
+    if (why == NULL) {
+        e->connections++;
+        *peer = e;
+    } else if (e->connections == 0) {
+        list_append(&p->idle, &e->idle); /* seen just now: the last to go */
+    }
+    return why;
 }
 
 void peers_leave(struct peers *p, struct peer *e, int64_t now_ms)
 {
     refill(p, e, now_ms);
     if (--e->connections == 0)
-        append_idle(p, e);
+        list_append(&p->idle, &e->idle);
 }
 
 bool peers_note_failures(struct peers *p, struct peer *e, unsigned failures,

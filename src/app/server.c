@@ -61,8 +61,7 @@ static void complain(struct server *s, const char *what, const char *why)
 
 /* --- After every change of a connection --- */
 
-#define CONN_OF(node, member) \
-    ((struct conn *)((char *)(node)-offsetof(struct conn, member)))
+#define CONN_OF(node, member) LIST_OWNER(node, struct conn, member)
 
 static void set_listed(struct list *list, struct list *node, bool is_listed)
 {

@@ -12,6 +12,10 @@ struct list {
     struct list *previous, *next;
 };
 
+/* What a node is part of. in: type and member: where in it the node is */
+#define LIST_OWNER(node, type, member) \
+    ((type *)(void *)((char *)(node)-offsetof(type, member)))
+
 /* Make an empty list of a head. */
 static inline void list_init(struct list *head)
 {
