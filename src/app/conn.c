@@ -49,11 +49,11 @@ int conn_open(struct conn *c, const struct conn_rules *rules, void *mem,
 
 bool conn_take_address(struct conn *c)
 {
-    const struct proxy_source *source = &c->link.source;
+    struct proxy_source *source = &c->link.source;
 
-    if (!source->is_given || c->is_judged)
+    if (!source->is_given)
         return false;
-    c->is_judged = true;
+    source->is_given = false;
     net_set(&c->address, source->address, source->port);
     return true;
 }
@@ -82,6 +82,17 @@ const char *conn_end(const struct conn *c)
     return c->end != NULL ? c->end : "ended";
 }
 
+static void linger(struct conn *c, int64_t now_ms)
+{
+    if (c->link.has_ended) {
+        die(c, "ended");
+        return;
+    }
+    link_end_output(&c->link);
+    c->state = CONN_LINGER;
+    c->linger_due_ms = now_ms + c->rules->linger_ms;
+}
+
 /* --- Moving bytes: each step says whether it has moved any --- */
 
 static bool heed(struct conn *c, enum link_result result)
@@ -92,7 +103,7 @@ static bool heed(struct conn *c, enum link_result result)
 }
 
 /* Somebody has asked the TLS port in plain HTTP: say so, in plain HTTP. */
-static void refuse_plain_http(struct conn *c)
+static void refuse_plain_http(struct conn *c, int64_t now_ms)
 {
     char answer[UPGRADE_ANSWER_MAX];
     size_t len = upgrade_refuse_plain(answer);
@@ -100,14 +111,15 @@ static void refuse_plain_http(struct conn *c)
     link_send_raw(&c->link, (struct span){(uint8_t *)answer, len});
     session_end_input(&c->session);
     c->session.end = "plain HTTP on a TLS port";
+    linger(c, now_ms);
 }
 
-static bool receive(struct conn *c, int *reads)
+static bool receive(struct conn *c, int *reads, int64_t now_ms)
 {
     if (c->state != CONN_CARRY || *reads == 0)
         return false;
     if (link_hears_plain_http(&c->link)) {
-        refuse_plain_http(c);
+        refuse_plain_http(c, now_ms);
         return false;
     }
     --*reads;
@@ -160,7 +172,7 @@ static void move_bytes(struct conn *c, int64_t now_ms)
     bool has_moved = true;
 
     while (has_moved && c->state != CONN_DEAD) {
-        has_moved = receive(c, &reads);
+        has_moved = receive(c, &reads, now_ms);
         has_moved = feed(c, &bytes, now_ms) || has_moved;
         has_moved = drain(c) || has_moved;
         has_moved = transmit(c) || has_moved;
@@ -175,32 +187,12 @@ static bool has_said_all(const struct conn *c)
            session_output(&c->session).len == 0;
 }
 
-static void linger(struct conn *c, int64_t now_ms)
-{
-    if (c->link.has_ended) {
-        die(c, "ended");
-        return;
-    }
-    link_end_output(&c->link);
-    c->state = CONN_LINGER;
-    c->linger_due_ms = now_ms + c->rules->linger_ms;
-}
-
-/* Before TLS is up there is nobody to say goodbye to, but plain HTTP. */
-static void end_unestablished(struct conn *c, int64_t now_ms)
-{
-    if (link_hears_plain_http(&c->link))
-        linger(c, now_ms);
-    else
-        die(c, "no TLS handshake in time");
-}
-
 static void advance(struct conn *c, int64_t now_ms)
 {
     if (c->state == CONN_CARRY && has_said_all(c) &&
         !link_wants_send(&c->link)) {
         if (!link_is_established(&c->link)) {
-            end_unestablished(c, now_ms);
+            die(c, "no TLS handshake in time");
             return;
         }
         c->state = CONN_FLUSH;

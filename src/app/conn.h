@@ -46,7 +46,6 @@ struct conn {
     unsigned counted_failures; /* of the session's, in peer */
     size_t live_index;
     unsigned interest;
-    bool is_judged;
     struct list waiting;  /* output waits for a commit */
     struct list runnable; /* input is left from this turn */
     struct list dead;     /* to be swept */
