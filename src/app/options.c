@@ -142,17 +142,17 @@ static int set_flag_from_env(const struct option_spec *spec, const char *text,
 }
 
 static int set_list_from_env(const struct option_spec *spec, const char *text,
-                             struct option_list *list, struct error *err)
+                             void *into, struct error *err)
 {
+    struct option_list *list = (void *)((char *)into + spec->offset);
+
     list->from_env = strdup(text);
     if (list->from_env == NULL)
         return error_set(err, "out of memory");
     char *rest = list->from_env;
     for (char *item = strsep(&rest, ","); item != NULL;
          item = strsep(&rest, ","))
-        if (*item == '\0')
-            return error_set(err, "--%s: the value is empty", spec->name);
-        else if (list_add(spec, item, list, err) != 0)
+        if (set_value(spec, item, into, err) != 0)
             return -1;
     return 0;
 }
@@ -163,8 +163,7 @@ static int set_from_env(const struct option_spec *spec, const char *text,
     if (spec->kind == OPTION_FLAG)
         return set_flag_from_env(spec, text, into, err);
     if (spec->kind == OPTION_LIST)
-        return set_list_from_env(spec, text,
-                                 (void *)((char *)into + spec->offset), err);
+        return set_list_from_env(spec, text, into, err);
     return set_value(spec, text, into, err);
 }
 
