@@ -8,27 +8,17 @@ test file gets by `import e2e`. What was measured is printed at the end
 (`table`). Attackers are processes of their own: see attacks.py and player.py.
 """
 
-import importlib.util
 import pathlib
 import sys
 
 import pytest
 
-E2E = pathlib.Path(__file__).resolve().parents[1] / "e2e"
 LINES = []
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import load_e2e  # noqa: E402  (needs the path)
 
-def load_e2e():
-    """tests/e2e/conftest.py, as a module of another name than this one."""
-    sys.path.insert(0, str(E2E))
-    spec = importlib.util.spec_from_file_location("e2e", E2E / "conftest.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["e2e"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-e2e = load_e2e()
+e2e = load_e2e.load()
 
 # Fixtures and hooks, found by their names.
 data_dir = e2e.data_dir

@@ -50,6 +50,7 @@ import pytest
 import websockets
 
 import wsraw
+from waiting import wait_until
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("E2E_BINARY",
@@ -480,11 +481,3 @@ def pytest_runtest_makereport(item):
         text = server.log_text()[-8000:]
         name = "log of %s (pid %d)" % (server.process.args[0], server.pid)
         report.sections.append((name, TOKEN_TEXT.sub("TOKEN", text)))
-
-
-def wait_until(condition, timeout=5.0, pause=0.02):
-    """Polls a condition that no line of the log tells of."""
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(pause)

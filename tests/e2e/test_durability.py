@@ -1,11 +1,7 @@
 """last_used_at is on the disk before auth_success is on the wire."""
 
 import concurrent.futures
-import os
 import random
-import shutil
-import signal
-import subprocess
 import threading
 import time
 
@@ -15,6 +11,7 @@ import wsraw
 from conftest import (EXPIRED, FORMAT_ERROR, NEVER, SECOND, TOKEN_ERROR,
                       UNKNOWN, VALID, export_rows, hash_of, import_rows,
                       last_used, parse_time, row, token, wait_until)
+from strace import Strace, needs_strace
 
 # The server reads the clock once per turn of its loop: a request may be
 # stamped with a time this much older than its sending.
@@ -166,50 +163,6 @@ def check_all(data, sent, cycle):
 
 # A slow and a broken disk, made by strace
 
-class Strace:
-    """strace attached to a server; what it injects is on within `with`."""
-
-    def __init__(self, server, inject):
-        self.pid = server.pid
-        self.command = ["strace", "-f", "-q", "-o", os.devnull]
-        calls = set()
-        for one in inject:
-            calls.update(one.split(":")[0].split(","))
-            self.command += ["-e", "inject=" + one]
-        self.command += ["-e", "trace=" + ",".join(sorted(calls)),
-                         "-p", str(server.pid)]
-
-    def traced(self):
-        """Is each thread of the server under strace?"""
-        for task in os.listdir("/proc/%d/task" % self.pid):
-            with open("/proc/%d/task/%s/status" % (self.pid, task),
-                      encoding="utf-8") as status:
-                if "TracerPid:\t0\n" in status.read():
-                    return False
-        return True
-
-    def __enter__(self):
-        self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE)
-        try:
-            wait_until(lambda: self.traced()
-                       or self.process.poll() is not None)
-        except AssertionError:
-            self.__exit__()
-            raise
-        if self.process.poll() is not None:
-            pytest.skip("strace cannot attach: %s"
-                        % self.process.stderr.read())
-        return self
-
-    def __exit__(self, *unused):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(10)
-        self.process.stderr.close()
-
-
-needs_strace = pytest.mark.skipif(not shutil.which("strace"),
-                                  reason="needs strace")
 SLOW = ["fdatasync,fsync:delay_enter=1500000"]
 BROKEN = [
     ["fdatasync,fsync:error=EIO"],

@@ -15,28 +15,15 @@ variables:
 At the end of a session a table says what was run and what came of it.
 """
 
-import importlib.util
 import pathlib
 import sys
 
 import pytest
 
-REPO = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import load_e2e  # noqa: E402  (needs the path)
 
-
-def load_e2e():
-    """tests/e2e/conftest.py, as a module of another name than this one."""
-    folder = REPO / "tests" / "e2e"
-    sys.path.insert(0, str(folder))
-    spec = importlib.util.spec_from_file_location("e2e",
-                                                  folder / "conftest.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["e2e"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-e2e = load_e2e()
+e2e = load_e2e.load()
 import faults  # noqa: E402  (needs e2e)
 
 # Fixtures and hooks, found by their names.

@@ -6,16 +6,13 @@ import os
 import pathlib
 import random
 import shutil
-import signal
 import ssl
-import subprocess
 import tempfile
 import threading
 import time
 
-import pytest
-
 import e2e
+import strace
 import wsraw
 
 SEED = int(os.environ.get("FAULT_SEED", time.time_ns() & 0xffffffff))
@@ -35,8 +32,7 @@ def size(name, default):
     return int(os.environ.get(name, default))
 
 
-needs_strace = pytest.mark.skipif(not shutil.which("strace"),
-                                  reason="needs strace")
+needs_strace = strace.needs_strace
 
 
 # The table
@@ -185,50 +181,16 @@ def check_uses(data, expected, cases, where):
 
 # strace
 
-class Strace:
-    """
-    strace attached to a server within `with`. inject: a list of its
-    expressions; "when" counts the calls of each thread by itself. trace:
-    names of calls to record; counts() says how many there were.
-    """
+class Strace(strace.Strace):
+    """As that of tests/e2e; counts() says how many calls there were."""
 
     def __init__(self, server, inject=(), trace=()):
-        self.pid = server.pid
         handle, self.path = tempfile.mkstemp(prefix="fault-trace-")
         os.close(handle)
-        calls = set(trace)
-        command = ["strace", "-f", "-q", "-o", self.path]
-        for one in inject:
-            calls.update(one.split(":")[0].split(","))
-            command += ["-e", "inject=" + one]
-        self.command = command + ["-e", "trace=" + ",".join(sorted(calls)),
-                                  "-p", str(self.pid)]
-
-    def is_attached(self):
-        for task in os.listdir("/proc/%d/task" % self.pid):
-            status = pathlib.Path("/proc/%d/task/%s/status" % (self.pid, task))
-            if "TracerPid:\t0\n" in status.read_text(encoding="utf-8"):
-                return False
-        return True
-
-    def __enter__(self):
-        self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE)
-        try:
-            e2e.wait_until(lambda: self.process.poll() is not None
-                           or self.is_attached(), pause=0.005)
-        except BaseException:
-            self.__exit__()
-            raise
-        if self.process.poll() is not None:
-            pytest.skip("strace cannot attach: %s"
-                        % self.process.stderr.read())
-        return self
+        super().__init__(server, inject, trace, self.path)
 
     def __exit__(self, *unused):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(10)
-        self.process.stderr.close()
+        super().__exit__(*unused)
         self.text = pathlib.Path(self.path).read_text(encoding="latin-1")
         os.unlink(self.path)
 

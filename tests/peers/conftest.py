@@ -9,7 +9,6 @@ installed from Debian's packages where that is possible (`need`); else the
 test is skipped and says why.
 """
 
-import importlib.util
 import os
 import pathlib
 import shutil
@@ -22,20 +21,10 @@ REPO = pathlib.Path(__file__).resolve().parents[2]
 # What the tests install for themselves; it outlives them.
 SCRATCH = REPO / "build" / "peers"
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import load_e2e  # noqa: E402  (needs the path)
 
-def load_e2e():
-    """tests/e2e/conftest.py, as a module of another name than this one."""
-    folder = REPO / "tests" / "e2e"
-    sys.path.insert(0, str(folder))
-    spec = importlib.util.spec_from_file_location("e2e",
-                                                  folder / "conftest.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["e2e"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-e2e = load_e2e()
+e2e = load_e2e.load()
 
 # Fixtures and hooks, found by their names.
 server_factory = e2e.server_factory

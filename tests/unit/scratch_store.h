@@ -5,7 +5,8 @@
 #ifndef TESTS_SCRATCH_STORE_H
 #define TESTS_SCRATCH_STORE_H
 
-#include "sys/store.h"
+#include "sys/journal.h"
+#include "sys/store_env.h"
 
 #include <dirent.h>
 #include <lmdb.h>
@@ -141,6 +142,34 @@ static inline struct token_record scratch_record(unsigned n)
     r.username_len =
         (uint8_t)snprintf(r.username, sizeof r.username, "player %u", n);
     return r;
+}
+
+/* What the journal alone knows of a row's last use; 0 = nothing. */
+static inline int64_t scratch_in_journal(struct store *s, uint64_t row)
+{
+    struct journal_uses uses;
+    struct error err;
+    MDB_txn *txn;
+
+    assert_int_equal(store_begin(s, MDB_RDONLY, &txn, &err), 0);
+    assert_int_equal(journal_uses_load(s, txn, &uses), 0);
+    mdb_txn_abort(txn);
+    int64_t time = journal_uses_find(&uses, row);
+    journal_uses_free(&uses);
+    return time;
+}
+
+/* What the last_used table alone knows. */
+static inline int64_t scratch_in_table(struct store *s, uint64_t row)
+{
+    struct error err;
+    int64_t time;
+    MDB_txn *txn;
+
+    assert_int_equal(store_begin(s, MDB_RDONLY, &txn, &err), 0);
+    assert_int_equal(store_get_last_used(s, txn, row, &time), 0);
+    mdb_txn_abort(txn);
+    return time;
 }
 
 #endif

@@ -19,7 +19,6 @@
 
 #include "failing_alloc.h"
 #include "peer.h"
-#include "scratch_store.h"
 #include "tls_peer.h"
 
 #include <fcntl.h>
@@ -33,6 +32,7 @@
 
 #include <cmocka.h>
 
+#include "scratch_store.h"
 enum { RUNS_MAX = 2000, TOKENS = 3, MESSAGE_MAX = 4096 };
 
 /* What is run. Only `run` meets failures; the others have all memory. */

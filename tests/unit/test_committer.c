@@ -137,30 +137,6 @@ static enum committer_news await(void)
     return news;
 }
 
-static int64_t in_journal(uint64_t row)
-{
-    struct journal_uses uses;
-    MDB_txn *txn;
-
-    assert_int_equal(store_begin(s, MDB_RDONLY, &txn, &err), 0);
-    assert_int_equal(journal_uses_load(s, txn, &uses), 0);
-    mdb_txn_abort(txn);
-    int64_t time = journal_uses_find(&uses, row);
-    journal_uses_free(&uses);
-    return time;
-}
-
-static int64_t in_table(uint64_t row)
-{
-    int64_t time;
-    MDB_txn *txn;
-
-    assert_int_equal(store_begin(s, MDB_RDONLY, &txn, &err), 0);
-    assert_int_equal(store_get_last_used(s, txn, row, &time), 0);
-    mdb_txn_abort(txn);
-    return time;
-}
-
 static size_t journal_len(void)
 {
     size_t n;
@@ -223,8 +199,8 @@ static void one_batch(void **state)
     assert_int_equal(await(), COMMITTER_COMMITTED);
     assert_int_equal(ticket, 1);
     assert_true(committer_is_settled(c));
-    assert_int_equal(in_journal(5), 100);
-    assert_int_equal(in_journal(6), 100);
+    assert_int_equal(scratch_in_journal(s, 5), 100);
+    assert_int_equal(scratch_in_journal(s, 6), 100);
     assert_false(has_news(0));
     assert_int_equal(committer_touch(c, 7, 100), 2);
     committer_submit(c, 0);
@@ -246,11 +222,11 @@ static void collected_one_by_one(void **state)
     assert_int_equal(await(), COMMITTER_COMMITTED);
     assert_int_equal(ticket, 1);
     assert_false(committer_is_settled(c));
-    assert_int_equal(in_journal(2), 0);
+    assert_int_equal(scratch_in_journal(s, 2), 0);
     committer_submit(c, 0);
     assert_int_equal(await(), COMMITTER_COMMITTED);
     assert_int_equal(ticket, 2);
-    assert_int_equal(in_journal(3), 100);
+    assert_int_equal(scratch_in_journal(s, 3), 100);
 }
 
 static void same_second(void **state)
@@ -273,8 +249,8 @@ static void same_second(void **state)
     assert_int_equal(committer_touch(c, 5, 102), 3);
     committer_submit(c, 0);
     assert_int_equal(await(), COMMITTER_COMMITTED);
-    assert_int_equal(in_journal(5), 102);
-    assert_int_equal(in_journal(5 + 8192), 102);
+    assert_int_equal(scratch_in_journal(s, 5), 102);
+    assert_int_equal(scratch_in_journal(s, 5 + 8192), 102);
 }
 
 static void batches_grow_while_busy(void **state)
@@ -301,7 +277,7 @@ static void batches_grow_while_busy(void **state)
     assert_int_equal(await(), COMMITTER_COMMITTED);
     assert_int_equal(ticket, 2);
     assert_int_equal(journal_len(), 199);
-    assert_int_equal(in_journal(199), 100);
+    assert_int_equal(scratch_in_journal(s, 199), 100);
 }
 
 static void stalled(void **state)
@@ -334,7 +310,7 @@ static void full_batch(void **state)
     assert_int_equal(await(), COMMITTER_COMMITTED);
     committer_submit(c, 0);
     assert_int_equal(await(), COMMITTER_COMMITTED);
-    assert_int_equal(in_journal(9), 5);
+    assert_int_equal(scratch_in_journal(s, 9), 5);
 }
 
 static void pausing(void **state)
@@ -347,7 +323,7 @@ static void pausing(void **state)
     reopen(); /* finished, and not collected yet */
     assert_int_equal(await(), COMMITTER_COMMITTED);
     assert_int_equal(ticket, 1);
-    assert_int_equal(in_journal(1), 100);
+    assert_int_equal(scratch_in_journal(s, 1), 100);
 }
 
 /* --- The end --- */
@@ -358,15 +334,15 @@ static void what_is_gathered_is_committed_at_the_end(void **state)
     committer_touch(c, 1, 100);
     close_all();
     open_all();
-    assert_int_equal(in_journal(1), 100);
+    assert_int_equal(scratch_in_journal(s, 1), 100);
     committer_touch(c, 2, 200);
     committer_submit(c, 0);
     committer_touch(c, 3, 300);
     close_all();
     open_all();
-    assert_int_equal(in_journal(1), 100);
-    assert_int_equal(in_journal(2), 200);
-    assert_int_equal(in_journal(3), 300);
+    assert_int_equal(scratch_in_journal(s, 1), 100);
+    assert_int_equal(scratch_in_journal(s, 2), 200);
+    assert_int_equal(scratch_in_journal(s, 3), 300);
     assert_int_equal(journal_len(), 3);
 }
 
@@ -382,8 +358,8 @@ static void failed_at_the_end(void **state)
     heal_disk();
     close_all();
     open_all();
-    assert_int_equal(in_journal(1), 100);
-    assert_int_equal(in_journal(2), 200);
+    assert_int_equal(scratch_in_journal(s, 1), 100);
+    assert_int_equal(scratch_in_journal(s, 2), 200);
 }
 
 static void broken_at_the_end(void **state)
@@ -435,9 +411,9 @@ static void failure_and_recovery(void **state)
     assert_true(committer_is_healthy(c));
     assert_true(committer_is_settled(c));
     assert_true(committer_retry_ms(c) == INT64_MAX);
-    assert_int_equal(in_journal(1), 104);
-    assert_int_equal(in_journal(2), 102);
-    assert_int_equal(in_journal(3), 103);
+    assert_int_equal(scratch_in_journal(s, 1), 104);
+    assert_int_equal(scratch_in_journal(s, 2), 102);
+    assert_int_equal(scratch_in_journal(s, 3), 103);
     assert_int_equal(committer_dropped(c), 0);
     /* And then as before. */
     uint64_t next = committer_touch(c, 9, 200);
@@ -445,7 +421,7 @@ static void failure_and_recovery(void **state)
     committer_submit(c, 8001);
     assert_int_equal(await(), COMMITTER_COMMITTED);
     assert_int_equal(ticket, next);
-    assert_int_equal(in_journal(9), 200);
+    assert_int_equal(scratch_in_journal(s, 9), 200);
 }
 
 /* Nobody waits for a disk that fails: what was gathered goes out as well. */
@@ -465,12 +441,12 @@ static void gathered_at_the_failure(void **state)
     /* Touched while the retry runs: queued, and committed after it. */
     assert_int_equal(committer_touch(c, 3, 100), COMMITTER_DURABLE);
     assert_int_equal(await(), COMMITTER_RECOVERED);
-    assert_int_equal(in_journal(1), 100);
-    assert_int_equal(in_journal(2), 100);
+    assert_int_equal(scratch_in_journal(s, 1), 100);
+    assert_int_equal(scratch_in_journal(s, 2), 100);
     assert_false(committer_is_settled(c));
     committer_submit(c, 1001);
     assert_int_equal(await(), COMMITTER_COMMITTED);
-    assert_int_equal(in_journal(3), 100);
+    assert_int_equal(scratch_in_journal(s, 3), 100);
     assert_true(committer_is_settled(c));
 }
 
@@ -485,7 +461,7 @@ static void broke_each_time(void **state)
         heal_disk();
         committer_submit(c, 10000 * i + 1000);
         assert_int_equal(await(), COMMITTER_RECOVERED);
-        assert_int_equal(in_journal(1), 100 + i);
+        assert_int_equal(scratch_in_journal(s, 1), 100 + i);
     }
 }
 
@@ -512,7 +488,8 @@ static void few_rows_are_never_dropped(void **state)
     assert_int_equal(await(), COMMITTER_RECOVERED);
     assert_true(journal_len() <= 2 * COMMITTER_BACKLOG_MAX);
     for (uint64_t row = 1; row <= 10; row++)
-        assert_int_equal(in_journal(row), 100 + TOUCHES - 11 + (int64_t)row);
+        assert_int_equal(scratch_in_journal(s, row),
+                         100 + TOUCHES - 11 + (int64_t)row);
 }
 
 static void the_backlog_is_bounded(void **state)
@@ -586,7 +563,7 @@ static void full_map(void **state)
     committer_free(c);
     store_close(s);
     open_all();
-    assert_int_equal(in_journal(1), time - 2);
+    assert_int_equal(scratch_in_journal(s, 1), time - 2);
 }
 
 /* The meta page cannot be written: LMDB gives up until it is reopened. */
@@ -615,8 +592,8 @@ static void panic_and_reopen(void **state)
     store_end_reads(s);
     committer_submit(c, 3000);
     assert_int_equal(await(), COMMITTER_RECOVERED);
-    assert_int_equal(in_journal(1), 100);
-    assert_int_equal(in_journal(2), 200);
+    assert_int_equal(scratch_in_journal(s, 1), 100);
+    assert_int_equal(scratch_in_journal(s, 2), 200);
 }
 
 /* --- Folding --- */
@@ -633,9 +610,9 @@ static void fill_journal(size_t count)
 
 static void await_fold(int64_t row_one)
 {
-    for (int i = 0; i < 500 && in_table(1) != row_one; i++)
+    for (int i = 0; i < 500 && scratch_in_table(s, 1) != row_one; i++)
         nap();
-    assert_int_equal(in_table(1), row_one);
+    assert_int_equal(scratch_in_table(s, 1), row_one);
 }
 
 static void long_journals_are_folded(void **state)
@@ -652,7 +629,7 @@ static void long_journals_are_folded(void **state)
     committer_touch(c, 77, 5);
     committer_submit(c, 0);
     assert_int_equal(await(), COMMITTER_COMMITTED);
-    assert_int_equal(in_journal(77), 5);
+    assert_int_equal(scratch_in_journal(s, 77), 5);
 }
 
 static void short_journals_are_not(void **state)
@@ -663,7 +640,7 @@ static void short_journals_are_not(void **state)
     assert_int_equal(await(), COMMITTER_COMMITTED);
     for (int i = 0; i < 10; i++)
         nap();
-    assert_int_equal(in_table(1), 0);
+    assert_int_equal(scratch_in_table(s, 1), 0);
 }
 
 static void a_long_journal_at_the_start(void **state)
@@ -714,8 +691,9 @@ static void a_fold_that_fails(void **state)
     committer_touch(c, 99, 5);
     committer_submit(c, 0);
     assert_int_equal(await(), COMMITTER_COMMITTED);
-    assert_int_equal(in_journal(99), 5);
-    assert_int_equal(in_journal(1), 1000 + ((1 << 18) - 1) / 10 * 10);
+    assert_int_equal(scratch_in_journal(s, 99), 5);
+    assert_int_equal(scratch_in_journal(s, 1),
+                     1000 + ((1 << 18) - 1) / 10 * 10);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)

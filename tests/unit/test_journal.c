@@ -91,28 +91,6 @@ static struct journal_uses load(void)
     return uses;
 }
 
-/* What the journal alone knows. */
-static int64_t in_journal(uint64_t row)
-{
-    struct journal_uses uses = load();
-    int64_t time = journal_uses_find(&uses, row);
-
-    journal_uses_free(&uses);
-    return time;
-}
-
-/* What the last_used table alone knows. */
-static int64_t in_table(uint64_t row)
-{
-    int64_t time;
-    MDB_txn *txn;
-
-    assert_int_equal(store_begin(s, MDB_RDONLY, &txn, &err), 0);
-    assert_int_equal(store_get_last_used(s, txn, row, &time), 0);
-    mdb_txn_abort(txn);
-    return time;
-}
-
 static size_t records(void)
 {
     MDB_stat stat;
@@ -207,11 +185,11 @@ static void newest_time_wins(void **state)
     APPEND({1, 50}, {2, 10}, {1, 70}, {1, 60});
     APPEND({2, 30}, {1, 65});
     APPEND({2, 20});
-    assert_int_equal(in_journal(1), 70);
-    assert_int_equal(in_journal(2), 30);
+    assert_int_equal(scratch_in_journal(s, 1), 70);
+    assert_int_equal(scratch_in_journal(s, 2), 30);
     fold_all(NULL);
-    assert_int_equal(in_table(1), 70);
-    assert_int_equal(in_table(2), 30);
+    assert_int_equal(scratch_in_table(s, 1), 70);
+    assert_int_equal(scratch_in_table(s, 2), 30);
 }
 
 static void large_batches(void **state)
@@ -220,8 +198,8 @@ static void large_batches(void **state)
     append_rows(1, 100000, 5);
     append_rows(100001, 1, 6);
     assert_int_equal(count(), 100001);
-    assert_int_equal(in_journal(100000), 5);
-    assert_int_equal(in_journal(100001), 6);
+    assert_int_equal(scratch_in_journal(s, 100000), 5);
+    assert_int_equal(scratch_in_journal(s, 100001), 6);
 }
 
 /* --- Damage --- */
@@ -238,7 +216,7 @@ static void every_byte_is_covered(void **state)
         journal_uses_free(&uses);
         flip(1, at);
     }
-    assert_int_equal(in_journal(1), 100);
+    assert_int_equal(scratch_in_journal(s, 1), 100);
 }
 
 static void damaged_records_are_left_out(void **state)
@@ -257,9 +235,9 @@ static void damaged_records_are_left_out(void **state)
     journal_uses_free(&uses);
     fold_all(&damaged);
     assert_int_equal(damaged, 1);
-    assert_int_equal(in_table(1), 100);
-    assert_int_equal(in_table(2), 0);
-    assert_int_equal(in_table(3), 300);
+    assert_int_equal(scratch_in_table(s, 1), 100);
+    assert_int_equal(scratch_in_table(s, 2), 0);
+    assert_int_equal(scratch_in_table(s, 3), 300);
     assert_int_equal(records(), 1);
     fold_all(&damaged);
     assert_int_equal(damaged, 0);
@@ -316,7 +294,7 @@ static void records_of_odd_lengths(void **state)
     size_t damaged;
     fold_all(&damaged);
     assert_int_equal(damaged, sizeof bytes);
-    assert_int_equal(in_table(1), 100);
+    assert_int_equal(scratch_in_table(s, 1), 100);
     assert_int_equal(records(), 1);
 }
 
@@ -367,8 +345,8 @@ static int64_t newest(uint64_t row)
 static void check_folded(void)
 {
     for (uint64_t row = 1; row <= ROWS; row++)
-        assert_int_equal(in_table(row), newest(row));
-    assert_int_equal(in_table(ROWS + 1), 0);
+        assert_int_equal(scratch_in_table(s, row), newest(row));
+    assert_int_equal(scratch_in_table(s, ROWS + 1), 0);
     assert_int_equal(records(), 1);
     struct journal_uses uses = load();
     assert_int_equal(uses.last_seq, RECORDS);
@@ -401,9 +379,9 @@ static void fold_only_raises(void **state)
     assert_int_equal(store_commit(s, txn, &err), 0);
     APPEND({1, 600}, {2, 450}, {3, 1});
     fold_all(NULL);
-    assert_int_equal(in_table(1), 600);
-    assert_int_equal(in_table(2), 500);
-    assert_int_equal(in_table(3), 1);
+    assert_int_equal(scratch_in_table(s, 1), 600);
+    assert_int_equal(scratch_in_table(s, 2), 500);
+    assert_int_equal(scratch_in_table(s, 3), 1);
 }
 
 /* Cut off after any step, the next fold ends with the same. */
@@ -420,7 +398,8 @@ static void interrupted_folds(void **state)
         open_store();
         mdb_env_set_flags(s->env, MDB_NOSYNC, 1);
         for (uint64_t row = 1; row <= ROWS; row += 7) {
-            int64_t here = in_table(row), there = in_journal(row);
+            int64_t here = scratch_in_table(s, row),
+                    there = scratch_in_journal(s, row);
             assert_int_equal(here > there ? here : there, newest(row));
         }
     }
@@ -459,17 +438,17 @@ static void appends_during_a_fold(void **state)
     APPEND({2, 400});
     assert_int_equal(journal_fold_step(fold, &err), JOURNAL_FOLD_DONE);
     journal_fold_free(fold);
-    assert_int_equal(in_table(1), 100);
-    assert_int_equal(in_table(2), 100);
-    assert_int_equal(in_table(5), 0);
+    assert_int_equal(scratch_in_table(s, 1), 100);
+    assert_int_equal(scratch_in_table(s, 2), 100);
+    assert_int_equal(scratch_in_table(s, 5), 0);
     assert_int_equal(records(), 3);
-    assert_int_equal(in_journal(1), 300);
-    assert_int_equal(in_journal(2), 400);
-    assert_int_equal(in_journal(5), 300);
+    assert_int_equal(scratch_in_journal(s, 1), 300);
+    assert_int_equal(scratch_in_journal(s, 2), 400);
+    assert_int_equal(scratch_in_journal(s, 5), 300);
     fold_all(NULL);
-    assert_int_equal(in_table(1), 300);
-    assert_int_equal(in_table(2), 400);
-    assert_int_equal(in_table(5), 300);
+    assert_int_equal(scratch_in_table(s, 1), 300);
+    assert_int_equal(scratch_in_table(s, 2), 400);
+    assert_int_equal(scratch_in_table(s, 5), 300);
     assert_int_equal(records(), 1);
 }
 
@@ -485,9 +464,9 @@ static void a_late_fold_of_another_process(void **state)
     while (journal_fold_step(late, &err) == JOURNAL_FOLD_MORE)
         continue;
     journal_fold_free(late);
-    assert_int_equal(in_journal(3), 300);
+    assert_int_equal(scratch_in_journal(s, 3), 300);
     fold_all(NULL);
-    assert_int_equal(in_table(3), 300);
+    assert_int_equal(scratch_in_table(s, 3), 300);
 }
 
 static void full_map(void **state)
@@ -507,12 +486,12 @@ static void full_map(void **state)
     assert_int_equal(records(), n);
     before = count();
     assert_int_equal(before, 500 * n);
-    assert_int_equal(in_journal(500), 77);
+    assert_int_equal(scratch_in_journal(s, 500), 77);
     assert_false(store_needs_reopen(s));
     close_store();
     open_store();
     fold_all(NULL);
-    assert_int_equal(in_table(500), 77);
+    assert_int_equal(scratch_in_table(s, 500), 77);
 }
 
 static void closed_environment(void **state)

@@ -231,16 +231,13 @@ static void no_failure(void **state)
 static int make_server(void **state)
 {
     (void)state;
-    tls = calloc(1, sizeof *tls);
-    server = tls == NULL ? NULL : tls_peer_server(tls);
-    return server == NULL ? -1 : 0;
+    return tls_peer_new(&tls, &server);
 }
 
 static int drop_server(void **state)
 {
     (void)state;
-    tls_server_release(server);
-    free(tls);
+    tls_peer_free(tls, server);
     return 0;
 }
 

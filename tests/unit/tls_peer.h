@@ -46,6 +46,20 @@ static inline struct tls_server *tls_peer_server(struct tls_peer *p)
     return tls_server_new(cert, &err);
 }
 
+/* A client and the server it knows. returns: 0, or -1 */
+static inline int tls_peer_new(struct tls_peer **p, struct tls_server **server)
+{
+    *p = calloc(1, sizeof **p);
+    *server = *p == NULL ? NULL : tls_peer_server(*p);
+    return *server == NULL ? -1 : 0;
+}
+
+static inline void tls_peer_free(struct tls_peer *p, struct tls_server *server)
+{
+    tls_server_release(server);
+    free(p);
+}
+
 /* Begin a handshake on a socket. needs: tls_peer_server */
 static inline void tls_peer_start(struct tls_peer *p, int fd)
 {
