@@ -242,6 +242,13 @@ def test_hung_disk_is_not_ready(server_factory):
     assert "commit_stalled" in server.log_text()
 
 
+def read_past_pings(client):
+    """The next frame that is none; a peer that is alive answers them."""
+    while (got := client.read_frame(12)).opcode == wsraw.PING:
+        client.send_frame(wsraw.PONG, got.payload)
+    return got
+
+
 @needs_strace
 def test_full_pipeline_on_a_hung_disk_is_not_blamed(server_factory):
     """More logins in flight than the output holds, and a commit that hangs
@@ -255,8 +262,9 @@ def test_full_pipeline_on_a_hung_disk_is_not_blamed(server_factory):
                             % VALID)
         client.send(login * 60)
         for _ in range(60):
-            assert client.read_json(12)["type"] == "auth_success"
-        client.expect_alive()
+            assert b"auth_success" in read_past_pings(client).payload
+        client.send_frame(wsraw.PING, b"here")
+        assert read_past_pings(client) == (True, 0, wsraw.PONG, b"here")
 
 
 @needs_strace
