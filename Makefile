@@ -15,7 +15,8 @@ PROTO := csv der http http_answer json msg proxy timestamp token utf8 uuid \
          ws_frame ws_msg x509
 SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
          journal link log loop net process sandbox_landlock sandbox_seccomp \
-         store store_import store_probe store_read timer tls tls_client user
+         store store_check store_check_meta store_check_page store_check_tree \
+         store_import store_read timer tls tls_client user
 APP   := config conn listeners lobby options peers pool serve server session \
          upgrade
 TOOLS := export health import import_faults import_row import_set main
@@ -62,7 +63,8 @@ build/import: build/openchampps
 COLD := $(addprefix src/app/,config listeners options pool serve upgrade) \
         $(addprefix src/proto/,der http_answer x509) \
         $(addprefix src/sys/,$(filter cert% sandbox%,$(SYS)) entropy file_io \
-                             log net process store store_probe tls_client user) \
+                             journal log net process store store_check \
+                             store_check_meta store_import tls_client user) \
         $(addprefix tools/,export health import main)
 $(COLD:%=build/obj/%.o): CFLAGS += -Os
 

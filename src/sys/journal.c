@@ -218,7 +218,10 @@ void journal_uses_free(struct journal_uses *uses)
 struct journal_fold {
     struct store *s;
     struct journal_uses uses;
-    size_t rows_done; /* of uses.pairs */
+    size_t rows_done;           /* of uses.pairs */
+    size_t stuck;               /* of these, now the first ones of the array */
+    struct store_damage damage; /* why the last of them are */
+    bool is_carried;            /* are they in a record of their own? */
 };
 
 struct journal_fold *journal_fold_begin(struct store *s, struct error *err)
@@ -246,21 +249,37 @@ struct journal_fold *journal_fold_begin(struct store *s, struct error *err)
     return NULL;
 }
 
+/* A row whose page is damaged must not be touched: its time is kept here. */
+static int fold_row(struct journal_fold *fold, MDB_txn *txn,
+                    struct store_guard *guard, struct sort_pair use)
+{
+    struct span key = {(const uint8_t *)&use.key, sizeof use.key};
+
+    if (store_guard_key(guard, key, &fold->damage))
+        return store_raise_last_used(fold->s, txn, use.key, (int64_t)use.value);
+    fold->uses.pairs[fold->stuck++] = use;
+    return 0;
+}
+
 static int fold_rows(struct journal_fold *fold, MDB_txn *txn)
 {
-    const struct journal_uses *uses = &fold->uses;
     size_t end = fold->rows_done + FOLD_ROWS;
+    struct store_guard guard;
+    int rc = store_guard_open(fold->s, txn, STORE_LAST_USED, &guard);
 
-    if (end > uses->count)
-        end = uses->count;
-    for (size_t i = fold->rows_done; i < end; i++) {
-        int rc = store_raise_last_used(fold->s, txn, uses->pairs[i].key,
-                                       (int64_t)uses->pairs[i].value);
-        if (rc != 0)
-            return rc;
-    }
+    if (end > fold->uses.count)
+        end = fold->uses.count;
+    for (size_t i = fold->rows_done; rc == 0 && i < end; i++)
+        rc = fold_row(fold, txn, &guard, fold->uses.pairs[i]);
     fold->rows_done = end;
-    return 0;
+    return rc;
+}
+
+/* What cannot be folded goes to the end, before its records are dropped. */
+static int carry_stuck(struct journal_fold *fold, MDB_txn *txn)
+{
+    fold->is_carried = true;
+    return append(fold->s, txn, fold->uses.pairs, fold->stuck);
 }
 
 /* Delete the oldest record that is older than the snapshot's last one. */
@@ -300,6 +319,24 @@ static int drop_records(const struct journal_fold *fold, MDB_txn *txn,
     return rc;
 }
 
+static int step(struct journal_fold *fold, MDB_txn *txn, bool *done)
+{
+    if (fold->rows_done < fold->uses.count)
+        return fold_rows(fold, txn);
+    if (fold->stuck > 0 && !fold->is_carried)
+        return carry_stuck(fold, txn);
+    return drop_records(fold, txn, done);
+}
+
+static int explain_stuck(const struct journal_fold *fold, struct error *err)
+{
+    return error_set(err,
+                     "store %s: page %llu: %s; %zu last uses stay in the "
+                     "journal; restore a backup",
+                     fold->s->path, (unsigned long long)fold->damage.page,
+                     fold->damage.what, fold->stuck);
+}
+
 enum journal_fold_result journal_fold_step(struct journal_fold *fold,
                                            struct error *err)
 {
@@ -308,9 +345,7 @@ enum journal_fold_result journal_fold_step(struct journal_fold *fold,
 
     if (store_begin(fold->s, 0, &txn, err) != 0)
         return JOURNAL_FOLD_FAILED;
-    int rc = fold->rows_done < fold->uses.count
-                 ? fold_rows(fold, txn)
-                 : drop_records(fold, txn, &done);
+    int rc = step(fold, txn, &done);
     if (rc != 0) {
         mdb_txn_abort(txn);
         store_explain(fold->s, rc, "fold the journal", err);
@@ -318,7 +353,12 @@ enum journal_fold_result journal_fold_step(struct journal_fold *fold,
     }
     if (store_commit(fold->s, txn, err) != 0)
         return JOURNAL_FOLD_FAILED;
-    return done ? JOURNAL_FOLD_DONE : JOURNAL_FOLD_MORE;
+    if (!done)
+        return JOURNAL_FOLD_MORE;
+    if (fold->stuck == 0)
+        return JOURNAL_FOLD_DONE;
+    explain_stuck(fold, err);
+    return JOURNAL_FOLD_FAILED;
 }
 
 size_t journal_fold_damaged(const struct journal_fold *fold)

@@ -9,7 +9,8 @@
  *
  * Journal record: key = sequence (8, native), value = row (8), time (8) for
  * each touch, then SipHash-2-4 over sequence and touches (8), little-endian.
- * A record that does not verify is left out and counted.
+ * A record that does not verify is left out and counted. Rows whose page of
+ * last_used is damaged stay in the journal, in a new record.
  */
 #ifndef SYS_JOURNAL_H
 #define SYS_JOURNAL_H
@@ -68,7 +69,7 @@ struct journal_fold;
 enum journal_fold_result {
     JOURNAL_FOLD_MORE,
     JOURNAL_FOLD_DONE,
-    JOURNAL_FOLD_FAILED /* err says why; the journal still holds everything */
+    JOURNAL_FOLD_FAILED /* err says why; the journal still holds what is left */
 };
 
 /* Take a snapshot of the journal to fold. returns: NULL with the reason */

@@ -19,7 +19,6 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -132,17 +131,6 @@ static const struct rule rules[] = {
     {SYS_madvise, {{0}}},
     {SYS_mremap, {{0}}},
     {SYS_brk, {{0}}},
-
-/* The child that probes a store: fork, and what it does to itself. */
-#ifdef SYS_fork
-    {SYS_fork, {{0}}},
-#else
-    {SYS_clone, {{IS, 0, SIGCHLD}}},
-#endif
-    {SYS_wait4, {{0}}},
-    {SYS_gettid, {{0}}},
-    {SYS_prlimit64, {{IS, 0, 0}, {IS, 1, RLIMIT_CORE}}},
-    {SYS_setitimer, {{0}}},
 
     /* Ends, and a call that was interrupted by a stop. */
     {SYS_rt_sigprocmask, {{0}}},

@@ -195,11 +195,20 @@ static void close_env(struct store *s)
 {
     if (s->reader != NULL)
         mdb_txn_abort(s->reader);
+    store_view_close(&s->view);
     if (s->env != NULL)
         mdb_env_close(s->env);
     s->reader = NULL;
     s->reading = false;
     s->env = NULL;
+}
+
+static int refuse_foreign(const struct store *s, struct error *err)
+{
+    return error_set(err,
+                     "store %s: it is an LMDB database of another program; "
+                     "choose another data directory",
+                     s->path);
 }
 
 static int check_meta(struct store *s, MDB_txn *txn, struct error *err)
@@ -210,10 +219,7 @@ static int check_meta(struct store *s, MDB_txn *txn, struct error *err)
     if (meta_get(s, txn, META_MAGIC, &value) != 0 ||
         value.mv_size != sizeof magic_text ||
         memcmp(value.mv_data, magic_text, sizeof magic_text) != 0)
-        return error_set(err,
-                         "store %s: it is an LMDB database of another program; "
-                         "choose another data directory",
-                         s->path);
+        return refuse_foreign(s, err);
     if (store_get_number(s, txn, META_VERSION, &version) != 0)
         return store_explain(s, MDB_CORRUPTED, "read its format", err);
     if (version != FORMAT_VERSION)
@@ -229,6 +235,26 @@ static int check_meta(struct store *s, MDB_txn *txn, struct error *err)
     return 0;
 }
 
+/* The structure first; then what the format makes of it. */
+static int check_snapshot(struct store *s, MDB_txn *txn, struct error *err)
+{
+    struct store_check *check = store_check_begin(s, txn, err);
+
+    if (check == NULL)
+        return -1;
+    int rc = open_tables(s, txn, 0);
+    if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE || rc == MDB_DBS_FULL)
+        rc = refuse_foreign(s, err);
+    else if (rc != 0)
+        rc = store_explain(s, rc, "open its tables", err);
+    if (rc == 0)
+        rc = check_meta(s, txn, err);
+    if (rc == 0)
+        rc = store_check_finish(check, err);
+    store_check_free(check);
+    return rc == 0 ? store_check_secret(s, txn, err) : rc;
+}
+
 /* Handles, format, and the transaction that store_find will renew. */
 static int attach_tables(struct store *s, struct error *err)
 {
@@ -236,17 +262,9 @@ static int attach_tables(struct store *s, struct error *err)
 
     if (store_begin(s, MDB_RDONLY, &txn, err) != 0)
         return -1;
-    int rc = open_tables(s, txn, 0);
-    if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE || rc == MDB_DBS_FULL) {
+    if (check_snapshot(s, txn, err) != 0) {
         mdb_txn_abort(txn);
-        return error_set(err,
-                         "store %s: it is an LMDB database of another program; "
-                         "choose another data directory",
-                         s->path);
-    }
-    if (rc != 0 || check_meta(s, txn, err) != 0) {
-        mdb_txn_abort(txn);
-        return rc == 0 ? -1 : store_explain(s, rc, "open its tables", err);
+        return -1;
     }
     /* The slot of a process that was killed would keep old pages alive. */
     mdb_reader_check(s->env, NULL);
@@ -258,32 +276,21 @@ static int attach_tables(struct store *s, struct error *err)
     return 0;
 }
 
-/* Reading a page behind the end of the file would be a SIGBUS. */
-static int open_whole_env(struct store *s, struct error *err)
+static int attach_env(struct store *s, struct error *err)
 {
-    bool is_short;
-
-    if (open_env(s, s->path, err) != 0)
+    if (store_check_meta(s, err) != 0 || open_env(s, s->path, err) != 0)
         return -1;
-    int rc = store_is_cut_short(s, &is_short);
-    if (rc != 0)
-        return store_explain(s, rc, "measure it", err);
-    if (!is_short)
-        return 0;
-    close_env(s);
-    if (!store_probe_short(s))
-        return error_set(err, "store %s: it is cut short; restore a backup",
-                         s->path);
-    return open_env(s, s->path, err);
+    int rc = store_view_open(&s->view, s->env);
+    return rc == 0 ? attach_tables(s, err)
+                   : store_explain(s, rc, "map it", err);
 }
 
 static int attach(struct store *s, struct error *err)
 {
-    if (open_whole_env(s, err) != 0 || attach_tables(s, err) != 0) {
-        close_env(s);
-        return -1;
-    }
-    return 0;
+    if (attach_env(s, err) == 0)
+        return 0;
+    close_env(s);
+    return -1;
 }
 
 /* --- Creating --- */

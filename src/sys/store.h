@@ -123,9 +123,11 @@ struct store_listed {
 
 /*
  * Visit every token in the order of its key, in one consistent snapshot. The
- * last uses that are still in the journal are merged in.
+ * last uses that are still in the journal are merged in. What is on damaged
+ * pages is left out.
  * in:      visit returns false to stop
- * returns: 0 when all were visited or visit stopped, or -1 with the reason
+ * returns: 0 when all were visited or visit stopped; or -1 with the reason,
+ *          also when something was left out
  */
 int store_list(struct store *s,
                bool (*visit)(void *ctx, const struct store_listed *token),

@@ -6,6 +6,7 @@
 #define SYS_STORE_ENV_H
 
 #include "sys/store.h"
+#include "sys/store_check.h"
 
 #include <limits.h>
 #include <lmdb.h>
@@ -14,9 +15,11 @@
 struct store {
     MDB_env *env; /* NULL after a reopen that failed */
     MDB_dbi meta, tokens, journal, last_used;
-    MDB_txn *reader; /* store_find's transaction: begun, or reset */
-    bool reading;    /* is it begun? */
-    size_t map_size; /* bytes */
+    MDB_txn *reader;        /* store_find's transaction: begun, or reset */
+    bool reading;           /* is it begun? */
+    struct store_view view; /* of the same file */
+    struct store_tree tree; /* tokens, of that transaction */
+    size_t map_size;        /* bytes */
     uint8_t secret[SIPHASH_KEY_LEN];
     atomic_bool needs_reopen; /* set by whichever thread meets the reason */
     char path[PATH_MAX];      /* of store.mdb */
@@ -63,16 +66,11 @@ int store_put_number(const struct store *s, MDB_txn *txn, const char *name,
                      uint64_t number);
 
 /*
- * Does the file end before the last page that LMDB counts?
- * returns: an LMDB result
+ * Does anything verify under the checksum key that was read? A damaged key
+ * would make every player unknown.
+ * returns: 0, or -1 with the reason
  */
-int store_is_cut_short(const struct store *s, bool *is_short);
-
-/*
- * Are all the missing pages of such a file free ones, so that it is whole
- * nevertheless? Asks a child process. needs: the environment is closed
- */
-bool store_probe_short(const struct store *s);
+int store_check_secret(struct store *s, MDB_txn *txn, struct error *err);
 
 #define META_NEXT_ROW "next_row"
 

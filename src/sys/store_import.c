@@ -10,16 +10,65 @@ struct store_import {
     struct store *s;
     MDB_txn *txn;
     MDB_cursor *tokens;
+    struct store_guard token_guard, use_guard;
+    struct store_damage damage; /* what a guard met */
     uint64_t next_row;
     uint8_t last_key[TOKEN_KEY_LEN]; /* the table's greatest */
     bool has_last_key;
 };
 
+/* --- Damage --- */
+
+/* returns: 0, or MDB_CORRUPTED with im->damage */
+static int guard_token(struct store_import *im, const uint8_t *key)
+{
+    struct span name = {key, TOKEN_KEY_LEN};
+
+    return store_guard_key(&im->token_guard, name, &im->damage) ? 0
+                                                                : MDB_CORRUPTED;
+}
+
+static int raise_last_used(struct store_import *im, uint64_t row, int64_t time)
+{
+    struct span name = {(const uint8_t *)&row, sizeof row};
+
+    if (time == 0)
+        return 0;
+    if (!store_guard_key(&im->use_guard, name, &im->damage))
+        return MDB_CORRUPTED;
+    return store_raise_last_used(im->s, im->txn, row, time);
+}
+
+static int explain(struct store_import *im, int rc, const char *doing,
+                   struct error *err)
+{
+    if (im->damage.what != NULL)
+        return store_explain_damage(im->s, &im->damage, err);
+    return store_explain(im->s, rc, doing, err);
+}
+
+/* --- Begin --- */
+
+static int open_guards(struct store_import *im)
+{
+    int rc = store_guard_open(im->s, im->txn, STORE_TOKENS, &im->token_guard);
+
+    if (rc == 0)
+        rc = store_guard_open(im->s, im->txn, STORE_LAST_USED, &im->use_guard);
+    return rc;
+}
+
 static int begin(struct store_import *im)
 {
+    uint8_t greatest[TOKEN_KEY_LEN];
     MDB_val key, value;
     int rc = store_get_number(im->s, im->txn, META_NEXT_ROW, &im->next_row);
 
+    memset(greatest, 0xff, sizeof greatest);
+    if (rc == 0)
+        rc = open_guards(im);
+    if (rc == 0)
+        rc = guard_token(im, greatest);
     if (rc == 0)
         rc = mdb_cursor_open(im->txn, im->s->tokens, &im->tokens);
     if (rc != 0)
@@ -51,7 +100,7 @@ struct store_import *store_import_begin(struct store *s, struct error *err)
     }
     int rc = begin(im);
     if (rc != 0) {
-        store_explain(s, rc, "begin an import", err);
+        explain(im, rc, "begin an import", err);
         store_import_abort(im);
         return NULL;
     }
@@ -97,9 +146,7 @@ static int insert(struct store_import *im, const struct store_row *row,
         memcpy(im->last_key, row->key, TOKEN_KEY_LEN);
         im->has_last_key = true;
     }
-    if (row->last_used == 0)
-        return 0;
-    return store_raise_last_used(im->s, im->txn, record.row, row->last_used);
+    return raise_last_used(im, record.row, row->last_used);
 }
 
 /* There is a record of this key: is it the same one? */
@@ -116,7 +163,7 @@ static int compare(struct store_import *im, const struct store_row *row,
     if (!is_same(&stored, row->record))
         return 0;
     *result = STORE_IMPORT_UNCHANGED;
-    return store_raise_last_used(im->s, im->txn, stored.row, row->last_used);
+    return raise_last_used(im, stored.row, row->last_used);
 }
 
 enum store_import_result store_import_put(struct store_import *im,
@@ -126,13 +173,15 @@ enum store_import_result store_import_put(struct store_import *im,
     struct token_seal seal = {.key = row->key, .secret = im->s->secret};
     enum store_import_result result = STORE_IMPORT_CREATED;
     MDB_val value;
-    int rc = insert(im, row, &seal, put_flags(im, row->key), &value);
+    int rc = guard_token(im, row->key);
 
+    if (rc == 0)
+        rc = insert(im, row, &seal, put_flags(im, row->key), &value);
     if (rc == MDB_KEYEXIST)
         rc = compare(im, row, &seal, &value, &result);
     if (rc == 0)
         return result;
-    store_explain(im->s, rc, "write", err);
+    explain(im, rc, "write", err);
     return STORE_IMPORT_FAILED;
 }
 

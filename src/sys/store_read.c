@@ -14,6 +14,11 @@ static int begin_reads(struct store *s, struct error *err)
     int rc = s->reader == NULL ? MDB_PANIC : mdb_txn_renew(s->reader);
     if (rc != 0)
         return store_explain(s, rc, "read", err);
+    rc = store_tree_open(s, s->reader, STORE_TOKENS, &s->tree);
+    if (rc != 0) {
+        mdb_txn_reset(s->reader);
+        return store_explain(s, rc, "read", err);
+    }
     s->reading = true;
     return 0;
 }
@@ -25,42 +30,84 @@ void store_end_reads(struct store *s)
     s->reading = false;
 }
 
-static bool decode(const struct store *s, const uint8_t *key,
-                   const MDB_val *value, struct token_record *record)
+static bool decode(const struct store *s, struct span key, struct span value,
+                   struct token_record *record)
 {
-    struct token_seal seal = {.key = key, .secret = s->secret};
+    struct token_seal seal = {.key = key.ptr, .secret = s->secret};
 
-    return token_decode(value->mv_data, value->mv_size, &seal, record);
+    return token_decode(value.ptr, value.len, &seal, record);
 }
 
 /* As much work as for a record, so that the time does not tell them apart. */
-static void decode_nothing(const struct store *s, const uint8_t *key,
+static void decode_nothing(const struct store *s, struct span key,
                            struct token_record *record)
 {
     static const uint8_t nothing[TOKEN_RECORD_MIN + 8];
-    MDB_val value = val_of(nothing, sizeof nothing);
+    struct span value = {nothing, sizeof nothing};
 
-    (void)decode(s, key, &value, record);
+    (void)decode(s, key, value, record);
 }
 
 enum store_found store_find(struct store *s, const uint8_t key[TOKEN_KEY_LEN],
                             struct token_record *record, struct error *err)
 {
-    MDB_val name = val_of(key, TOKEN_KEY_LEN), value;
+    struct span name = {key, TOKEN_KEY_LEN}, value;
+    struct store_damage damage;
 
     if (begin_reads(s, err) != 0)
         return STORE_FAILED;
-    int rc = mdb_get(s->reader, s->tokens, &name, &value);
-    if (rc == MDB_NOTFOUND) {
-        decode_nothing(s, key, record);
+    switch (store_tree_find(&s->tree, name, &value, &damage)) {
+    case STORE_SEEK_ABSENT:
+        decode_nothing(s, name, record);
         return STORE_ABSENT;
-    }
-    if (rc != 0) {
-        store_explain(s, rc, "read", err);
+    case STORE_SEEK_DAMAGED:
+        store_explain_damage(s, &damage, err);
         return STORE_FAILED;
+    case STORE_SEEK_FOUND:
+        break;
     }
-    return decode(s, key, &value, record) ? STORE_FOUND : STORE_DAMAGED;
+    return decode(s, name, value, record) ? STORE_FOUND : STORE_DAMAGED;
 }
+
+/* --- The checksum key --- */
+
+enum { SAMPLE_MAX = 256, SAMPLE_LEAST = 8 }; /* records */
+
+struct sample {
+    struct store *s;
+    size_t seen;
+    bool any_verifies;
+};
+
+static bool sample_one(void *ctx, struct span key, struct span value)
+{
+    struct sample *sample = ctx;
+    struct token_record record;
+
+    sample->any_verifies = decode(sample->s, key, value, &record);
+    return !sample->any_verifies && ++sample->seen < SAMPLE_MAX;
+}
+
+int store_check_secret(struct store *s, MDB_txn *txn, struct error *err)
+{
+    struct sample sample = {.s = s};
+    struct store_visitor visitor = {sample_one, &sample};
+    struct store_damage damage;
+    struct store_tree tree;
+    int rc = store_tree_open(s, txn, STORE_TOKENS, &tree);
+
+    if (rc != 0)
+        return store_explain(s, rc, "read its tokens", err);
+    store_tree_each(&tree, &visitor, &damage);
+    if (sample.any_verifies || sample.seen < SAMPLE_LEAST)
+        return 0;
+    return error_set(err,
+                     "store %s: no record verifies, so its checksum key must "
+                     "be damaged; restore a backup",
+                     s->path);
+}
+
+/* --- Last uses --- */
 
 int store_get_last_used(const struct store *s, MDB_txn *txn, uint64_t row,
                         int64_t *time)
@@ -92,51 +139,94 @@ int store_raise_last_used(const struct store *s, MDB_txn *txn, uint64_t row,
 
 struct listing {
     struct store *s;
-    MDB_txn *txn;
+    struct store_tree tokens, last_used;
     struct journal_uses uses;
     bool (*visit)(void *ctx, const struct store_listed *token);
     void *ctx;
+    struct store_damage damage; /* the first one */
+    size_t lost_uses, lost_pages;
 };
 
-static int list_one(struct listing *l, const MDB_val *key, const MDB_val *value,
-                    bool *go_on)
+static int64_t find_last_used(struct listing *l, uint64_t row)
 {
-    struct token_record record;
-    struct store_listed token = {.key = key->mv_data};
+    struct span key = {(const uint8_t *)&row, sizeof row}, value;
+    int64_t time = journal_uses_find(&l->uses, row);
+    struct store_damage damage;
 
-    if (key->mv_size != TOKEN_KEY_LEN)
-        return MDB_CORRUPTED;
-    if (decode(l->s, token.key, value, &record)) {
-        int rc =
-            store_get_last_used(l->s, l->txn, record.row, &token.last_used);
-        if (rc != 0)
-            return rc;
-        int64_t in_journal = journal_uses_find(&l->uses, record.row);
-        if (in_journal > token.last_used)
-            token.last_used = in_journal;
-        token.record = &record;
+    switch (store_tree_find(&l->last_used, key, &value, &damage)) {
+    case STORE_SEEK_FOUND:
+        if (value.len == 8 && (int64_t)load_le64(value.ptr) > time)
+            time = (int64_t)load_le64(value.ptr);
+        break;
+    case STORE_SEEK_DAMAGED:
+        if (l->lost_uses++ == 0)
+            l->damage = damage;
+        break;
+    case STORE_SEEK_ABSENT:
+        break;
     }
-    *go_on = l->visit(l->ctx, &token);
-    return 0;
+    return time;
 }
 
-static int list_all(struct listing *l)
+static bool list_one(void *ctx, struct span key, struct span value)
 {
-    MDB_cursor *cursor;
-    MDB_val key, value;
-    bool go_on = true;
-    int rc = mdb_cursor_open(l->txn, l->s->tokens, &cursor);
+    struct listing *l = ctx;
+    struct token_record record;
+    struct store_listed token = {.key = key.ptr};
 
+    if (decode(l->s, key, value, &record)) {
+        token.last_used = find_last_used(l, record.row);
+        token.record = &record;
+    }
+    return l->visit(l->ctx, &token);
+}
+
+static int explain_losses(const struct listing *l, struct error *err)
+{
+    if (l->lost_pages + l->lost_uses == 0)
+        return 0;
+    return error_set(err,
+                     "store %s: page %llu: %s; %zu pages of tokens and %zu "
+                     "last uses could not be read; restore a backup",
+                     l->s->path, (unsigned long long)l->damage.page,
+                     l->damage.what, l->lost_pages, l->lost_uses);
+}
+
+static bool pass_by(void *ctx, struct span key, struct span value)
+{
+    (void)ctx;
+    (void)key;
+    (void)value;
+    return true;
+}
+
+/* Once in a row here costs less than each time they are asked. */
+static void check_last_used(struct listing *l)
+{
+    struct store_visitor visitor = {pass_by, NULL};
+    struct store_damage damage;
+
+    l->last_used.is_checked =
+        store_tree_each(&l->last_used, &visitor, &damage) == 0;
+}
+
+static int list_all(struct listing *l, MDB_txn *txn)
+{
+    struct store_visitor visitor = {list_one, l};
+    struct store_damage damage;
+    int rc = journal_uses_load(l->s, txn, &l->uses);
+
+    if (rc == 0)
+        rc = store_tree_open(l->s, txn, STORE_TOKENS, &l->tokens);
+    if (rc == 0)
+        rc = store_tree_open(l->s, txn, STORE_LAST_USED, &l->last_used);
     if (rc != 0)
         return rc;
-    while (go_on &&
-           (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-        rc = list_one(l, &key, &value, &go_on);
-        if (rc != 0)
-            break;
-    }
-    mdb_cursor_close(cursor);
-    return rc == MDB_NOTFOUND ? 0 : rc;
+    check_last_used(l);
+    l->lost_pages = store_tree_each(&l->tokens, &visitor, &damage);
+    if (l->lost_pages > 0)
+        l->damage = damage;
+    return 0;
 }
 
 int store_list(struct store *s,
@@ -144,13 +234,13 @@ int store_list(struct store *s,
                void *ctx, struct error *err)
 {
     struct listing l = {.s = s, .visit = visit, .ctx = ctx};
+    MDB_txn *txn;
 
-    if (store_begin(s, MDB_RDONLY, &l.txn, err) != 0)
+    if (store_begin(s, MDB_RDONLY, &txn, err) != 0)
         return -1;
-    int rc = journal_uses_load(s, l.txn, &l.uses);
-    if (rc == 0)
-        rc = list_all(&l);
+    int rc = list_all(&l, txn);
     journal_uses_free(&l.uses);
-    mdb_txn_abort(l.txn);
-    return rc == 0 ? 0 : store_explain(s, rc, "list its tokens", err);
+    mdb_txn_abort(txn);
+    return rc == 0 ? explain_losses(&l, err)
+                   : store_explain(s, rc, "list its tokens", err);
 }
