@@ -11,15 +11,16 @@ MAKEFLAGS += --no-builtin-rules
 
 # The sources, alphabetical. A new file is one word here.
 BASE  := base64 buf civil digest error siphash sort wipe
-PROTO := csv der http http_answer json msg proxy timestamp token utf8 uuid \
-         ws_frame ws_msg x509
+PROTO := csv der http http_answer json json_write msg proxy timestamp token \
+         utf8 uuid ws_frame ws_msg x509
 SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
          journal link log loop net process sandbox_landlock sandbox_seccomp \
          store store_check store_check_meta store_check_page store_check_tree \
          store_import store_read timer tls tls_client user
 APP   := config conn listeners lobby options peers pool serve server session \
          upgrade
-TOOLS := export health import import_faults import_row import_set main
+TOOLS := command export health import import_faults import_row import_set main \
+         print
 ECHO  := tests/echo/echo
 SRC   := $(wildcard $(BASE:%=src/base/%.c) $(PROTO:%=src/proto/%.c) \
                     $(SYS:%=src/sys/%.c) $(APP:%=src/app/%.c) \
@@ -65,7 +66,7 @@ COLD := $(addprefix src/app/,config listeners options pool serve upgrade) \
         $(addprefix src/sys/,$(filter cert% sandbox%,$(SYS)) entropy file_io \
                              journal log net process store store_check \
                              store_check_meta store_import tls_client user) \
-        $(addprefix tools/,export health import main)
+        $(addprefix tools/,command export health import main print)
 $(COLD:%=build/obj/%.o): CFLAGS += -Os
 
 build/obj/%.o: %.c Makefile | $(GEN_H)

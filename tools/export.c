@@ -5,13 +5,11 @@
 #include "tools/command.h"
 
 #include "app/limits.h"
-#include "app/options.h"
 #include "proto/timestamp.h"
 #include "sys/store.h"
+#include "tools/print.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 struct export_options {
     const char *data;
@@ -84,55 +82,36 @@ static bool visit(void *ctx, const struct store_listed *token)
     return ferror(stdout) == 0;
 }
 
-static int refuse(const char *reason)
+static int export_all(struct store *store, struct error *err)
 {
-    fprintf(stderr, "openchampps export: %s\n", reason);
-    return EXIT_REFUSED;
-}
-
-static int export_all(struct store *store)
-{
-    struct error err;
     size_t damaged = 0;
 
     puts("token_sha256,username,created_at,not_before,expires_at,last_used_at,"
          "is_revoked");
-    if (store_list(store, visit, &damaged, &err) != 0)
-        return refuse(err.text);
-    if (fflush(stdout) != 0 || ferror(stdout) != 0) {
-        error_set(&err, "cannot write: %s", strerror(errno));
-        return refuse(err.text);
-    }
+    if (store_list(store, visit, &damaged, err) != 0 || print_finish(err) != 0)
+        return -1;
     if (damaged == 0)
-        return EXIT_OK;
-    error_set(&err, "%zu damaged records were left out; restore a backup",
-              damaged);
-    return refuse(err.text);
+        return 0;
+    return error_set(err, "%zu damaged records were left out; restore a backup",
+                     damaged);
 }
 
 int command_export(int argc, char **argv)
 {
+    struct command c = {"export", &table, argc, argv, 0};
     struct export_options options = {0};
     struct error err;
-    int rest;
+    int status;
 
-    switch (options_parse(&table, argc, argv, &options, &rest, &err)) {
-    case OPTIONS_HELP:
-        return EXIT_OK;
-    case OPTIONS_BAD:
-        return options_complain("export", &err);
-    case OPTIONS_OK:
-        break;
-    }
-    if (options.data == NULL || rest != argc) {
-        error_set(&err, "--data DIR is needed, and nothing else");
-        return options_complain("export", &err);
-    }
+    if (!command_parse(&c, &options, &status))
+        return status;
+    if (options.data == NULL || c.first != argc)
+        return command_misused(&c, "--data DIR is needed, and nothing else");
     struct store *store =
         store_open(options.data, STORE_EXISTING, LIMIT_MAP_SIZE, &err);
     if (store == NULL)
-        return refuse(err.text);
-    int status = export_all(store);
+        return command_refuse(&c, &err);
+    int rc = export_all(store, &err);
     store_close(store);
-    return status;
+    return rc == 0 ? EXIT_OK : command_refuse(&c, &err);
 }

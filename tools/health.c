@@ -5,7 +5,6 @@
 #include "tools/command.h"
 
 #include "app/limits.h"
-#include "app/options.h"
 #include "base/span.h"
 #include "proto/proxy.h"
 #include "sys/net.h"
@@ -152,24 +151,19 @@ static int check(const struct question *q)
 
 int command_health(int argc, char **argv)
 {
+    struct command c = {"health", &table, argc, argv, 0};
     struct health_options options = {0};
     struct question question;
     struct error err;
-    int rest, rc;
+    int status, rc;
 
-    switch (options_parse(&table, argc, argv, &options, &rest, &err)) {
-    case OPTIONS_HELP:
-        return EXIT_OK;
-    case OPTIONS_BAD:
-        return options_complain("health", &err);
-    case OPTIONS_OK:
-        break;
-    }
+    if (!command_parse(&c, &options, &status))
+        return status;
     question.proxy_protocol = options.proxy_protocol;
-    if (rest + 1 < argc)
-        rc = error_set(&err, "'%s': one URL at a time", argv[rest + 1]);
-    else if (rest < argc)
-        rc = read_url(argv[rest], &question, &err);
+    if (c.first + 1 < argc)
+        rc = error_set(&err, "'%s': one URL at a time", argv[c.first + 1]);
+    else if (c.first < argc)
+        rc = read_url(argv[c.first], &question, &err);
     else
         rc = read_listen(options.listen.count > 0 ? options.listen.item[0]
                                                   : LIMIT_LISTEN,

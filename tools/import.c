@@ -7,7 +7,6 @@
 #include "tools/command.h"
 
 #include "app/limits.h"
-#include "app/options.h"
 #include "base/wipe.h"
 #include "sys/store.h"
 #include "tools/import_faults.h"
@@ -339,22 +338,16 @@ static int import_file(const char *path, const struct import_options *options,
 
 int command_import(int argc, char **argv)
 {
+    struct command c = {"import", &table, argc, argv, 0};
     struct import_options options = {.map_size = LIMIT_MAP_SIZE};
     struct error err;
-    int first;
+    int status;
 
-    switch (options_parse(&table, argc, argv, &options, &first, &err)) {
-    case OPTIONS_HELP:
+    if (!command_parse(&c, &options, &status))
+        return status;
+    if (check_usage(&options, argc - c.first, &err) != 0)
+        return command_misused(&c, err.text);
+    if (import_file(argv[c.first], &options, &err) == 0)
         return EXIT_OK;
-    case OPTIONS_BAD:
-        return options_complain("import", &err);
-    default:
-        break;
-    }
-    if (check_usage(&options, argc - first, &err) != 0)
-        return options_complain("import", &err);
-    if (import_file(argv[first], &options, &err) == 0)
-        return EXIT_OK;
-    fprintf(stderr, "openchampps import: %s\n", err.text);
-    return EXIT_REFUSED;
+    return command_refuse(&c, &err);
 }

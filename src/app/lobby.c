@@ -64,17 +64,15 @@ static void complain(struct lobby *l, enum trouble trouble, const char *reason)
     log_event(LOG_ERROR, events[trouble], LOG_TEXT("reason", reason));
 }
 
-/* The public id of a token: the first 12 hex digits of its hash. */
 static void complain_damaged(struct lobby *l, const uint8_t key[TOKEN_KEY_LEN])
 {
-    char text[96];
+    char text[96], id[TOKEN_ID_LEN + 1];
 
     if (!may_complain(l, TROUBLE_RECORD))
         return; /* before the text is made: its time would tell */
+    token_format_id(key, id);
     snprintf(text, sizeof text,
-             "the record of token %02x%02x%02x%02x%02x%02x does not verify; "
-             "import it again",
-             key[0], key[1], key[2], key[3], key[4], key[5]);
+             "the record of token %s does not verify; import it again", id);
     complain(l, TROUBLE_RECORD, text);
 }
 

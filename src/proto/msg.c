@@ -2,6 +2,7 @@
 
 #include "base/wipe.h"
 #include "proto/json.h"
+#include "proto/json_write.h"
 #include "proto/uuid.h"
 
 #include <cJSON.h>
@@ -127,35 +128,6 @@ static char *put_text(char *out, const char *text)
     return out + len;
 }
 
-/*
- * The Godot client finds the end of a message by counting braces, strings
- * included, so they are escaped as well.
- */
-static bool needs_escape(uint8_t c)
-{
-    return c < 0x20 || c == 0x7f || c == '"' || c == '\\' || c == '{' ||
-           c == '}';
-}
-
-static char *put_string(char *out, struct span text)
-{
-    static const char hex[] = "0123456789abcdef";
-
-    *out++ = '"';
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.ptr[i];
-        if (needs_escape(c)) {
-            out = put_text(out, "\\u00");
-            *out++ = hex[c >> 4];
-            *out++ = hex[c & 15];
-        } else {
-            *out++ = (char)c;
-        }
-    }
-    *out++ = '"';
-    return out;
-}
-
 size_t msg_format_auth_success(struct span username,
                                const uint8_t token[TOKEN_LEN],
                                char out[MSG_REPLY_MAX])
@@ -163,7 +135,7 @@ size_t msg_format_auth_success(struct span username,
     char *at = out;
 
     at = put_text(at, "{\"type\":\"auth_success\",\"payload\":{\"username\":");
-    at = put_string(at, username);
+    at += json_write_string(username, at);
     at = put_text(at, ",\"token\":\"");
     uuid_format(token, at);
     at = put_text(at + 36, "\"}}");

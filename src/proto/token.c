@@ -57,6 +57,16 @@ bool token_decode(const uint8_t *in, size_t len, const struct token_seal *seal,
     return true;
 }
 
+void token_format_id(const uint8_t key[TOKEN_KEY_LEN],
+                     char out[TOKEN_ID_LEN + 1])
+{
+    static const char hex[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < TOKEN_ID_LEN; i++)
+        out[i] = hex[key[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15];
+    out[TOKEN_ID_LEN] = '\0';
+}
+
 bool token_is_valid(const struct token_record *record, int64_t now)
 {
     return !record->revoked && now >= record->not_before &&

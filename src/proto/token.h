@@ -67,6 +67,16 @@ size_t token_encode(const struct token_record *record,
 bool token_decode(const uint8_t *in, size_t len, const struct token_seal *seal,
                   struct token_record *out);
 
+/* Hex digits of a public id. */
+enum { TOKEN_ID_LEN = 12 };
+
+/*
+ * The public id of a token: the first hex digits of its key. It names a token
+ * where people read it, and logs nobody in.
+ */
+void token_format_id(const uint8_t key[TOKEN_KEY_LEN],
+                     char out[TOKEN_ID_LEN + 1]);
+
 /* Does the token log its player in at this time (UTC seconds)? */
 bool token_is_valid(const struct token_record *record, int64_t now);
 

@@ -107,6 +107,24 @@ int store_put_number(const struct store *s, MDB_txn *txn, const char *name,
     return meta_put(s, txn, name, val_of(bytes, sizeof bytes));
 }
 
+/* A store that nobody has changed yet has no such number. */
+static int get_revision(const struct store *s, MDB_txn *txn, uint64_t *revision)
+{
+    int rc = store_get_number(s, txn, META_REVISION, revision);
+
+    if (rc == MDB_NOTFOUND)
+        *revision = 0;
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int store_note_change(const struct store *s, MDB_txn *txn)
+{
+    uint64_t revision;
+    int rc = get_revision(s, txn, &revision);
+
+    return rc == 0 ? store_put_number(s, txn, META_REVISION, revision + 1) : rc;
+}
+
 /* --- Transactions --- */
 
 int store_begin(struct store *s, unsigned flags, MDB_txn **txn,

@@ -72,6 +72,13 @@ int store_put_number(const struct store *s, MDB_txn *txn, const char *name,
  */
 int store_check_secret(struct store *s, MDB_txn *txn, struct error *err);
 
+/*
+ * Note in a transaction that it changes tokens: every one that does must.
+ * returns: an LMDB result
+ */
+int store_note_change(const struct store *s, MDB_txn *txn);
+
 #define META_NEXT_ROW "next_row"
+#define META_REVISION "revision"
 
 #endif

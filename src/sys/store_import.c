@@ -197,6 +197,8 @@ int store_import_commit(struct store_import *im, struct error *err)
     struct store *s = im->s;
     int rc = store_put_number(s, im->txn, META_NEXT_ROW, im->next_row);
 
+    if (rc == 0)
+        rc = store_note_change(s, im->txn);
     if (rc != 0) {
         store_import_abort(im);
         return store_explain(s, rc, "write", err);

@@ -263,9 +263,21 @@ static void expiries(void **state)
     assert_false(token_is_valid(&r, 1000));
 }
 
+static void public_id(void **state)
+{
+    const uint8_t bytes[TOKEN_KEY_LEN] = {0x01, 0x23, 0x45, 0x89,
+                                        0xab, 0xef, 0xff};
+    char id[TOKEN_ID_LEN + 1];
+    (void)state;
+
+    token_format_id(bytes, id);
+    assert_string_equal(id, "01234589abef");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(public_id),
         cmocka_unit_test(round_trip),
         cmocka_unit_test(extremes),
         cmocka_unit_test(layout),
