@@ -14,7 +14,7 @@ BASE  := base64 buf civil digest error siphash sort wipe
 PROTO := csv der http http_answer json json_write msg proxy timestamp token \
          utf8 uuid ws_frame ws_msg x509
 SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
-         journal link log loop net process sandbox_landlock sandbox_seccomp \
+         journal link log loop memory net process sandbox_landlock sandbox_seccomp \
          store store_check store_check_meta store_check_page store_check_tree \
          store_import store_read timer tls tls_client user
 APP   := config conn listeners lobby options peers pool serve server session \

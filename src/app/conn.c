@@ -2,6 +2,7 @@
 
 #include "app/upgrade.h"
 #include "base/deadline.h"
+#include "sys/memory.h"
 
 #include <stddef.h>
 #include <sys/epoll.h>
@@ -11,7 +12,10 @@ enum {
     BYTES_PER_TURN = 1024, /* of plaintext; some 10 logins, 0.1 ms */
     /* BearSSL takes a record in two reads: its header, then its body. */
     READS_PER_TURN = 16,
-    ALIGNMENT = 64
+    /* A session that moves nothing for so long gives its memory back. */
+    REST_MS = 1000,
+    ALIGNMENT = 64,
+    PAGE = 4096 /* where pages are larger, less is given back */
 };
 
 static size_t align(size_t size)
@@ -21,7 +25,7 @@ static size_t align(size_t size)
 
 size_t conn_mem_size(const struct conn_rules *rules)
 {
-    return align(link_mem_size()) + align(session_mem_size(&rules->session)) +
+    return link_mem_size() + PAGE + align(session_mem_size(&rules->session)) +
            align(session_out_size(&rules->session));
 }
 
@@ -29,12 +33,14 @@ int conn_open(struct conn *c, const struct conn_rules *rules, void *mem,
               const struct conn_arrival *arrival, int64_t now_ms,
               struct error *err)
 {
-    uint8_t *session_mem = (uint8_t *)mem + align(link_mem_size());
+    uint8_t *link_end = (uint8_t *)mem + link_mem_size();
+    uint8_t *session_mem = link_end + (-(uintptr_t)link_end & (PAGE - 1));
     uint8_t *out = session_mem + align(session_mem_size(&rules->session));
 
     *c = (struct conn){.rules = rules, .address = arrival->address};
     c->flush_due_ms = DEADLINE_NEVER;
     c->linger_due_ms = DEADLINE_NEVER;
+    c->rest_due_ms = DEADLINE_NEVER;
     if (link_open(&c->link, arrival->fd, arrival->tls, mem, err) != 0)
         return -1;
     if (arrival->expects_proxy)
@@ -165,6 +171,13 @@ static bool transmit(struct conn *c)
     return heed(c, link_send(&c->link));
 }
 
+static void note_moved(struct conn *c, int64_t now_ms)
+{
+    c->moved_ms = now_ms;
+    if (c->session.state == SESSION_LIVE && c->rest_due_ms == DEADLINE_NEVER)
+        c->rest_due_ms = now_ms + REST_MS;
+}
+
 static void move_bytes(struct conn *c, int64_t now_ms)
 {
     int reads = READS_PER_TURN;
@@ -176,6 +189,8 @@ static void move_bytes(struct conn *c, int64_t now_ms)
         has_moved = feed(c, &bytes, now_ms) || has_moved;
         has_moved = drain(c) || has_moved;
         has_moved = transmit(c) || has_moved;
+        if (has_moved)
+            note_moved(c, now_ms);
     }
 }
 
@@ -260,13 +275,36 @@ bool conn_has_more(struct conn *c)
             (c->link.has_ended && !session_is_done(&c->session)));
 }
 
+static int64_t rest_at_ms(const struct conn *c)
+{
+    return session_rests(&c->session) ? c->rest_due_ms : DEADLINE_NEVER;
+}
+
 int64_t conn_due_ms(const struct conn *c)
 {
     int64_t due = deadline_first(c->flush_due_ms, c->linger_due_ms);
 
-    return c->state == CONN_CARRY
-               ? deadline_first(due, session_due_ms(&c->session))
-               : due;
+    if (c->state != CONN_CARRY)
+        return due;
+    return deadline_first(
+        due, deadline_first(session_due_ms(&c->session), rest_at_ms(c)));
+}
+
+/*
+ * The message buffer and the output queue of a session that has nothing in
+ * them: two pages of its five, and the token that was in them.
+ */
+static void rest(struct conn *c, int64_t now_ms)
+{
+    uint8_t *mem = c->session.mem;
+    uint8_t *end = c->session.out.mem + c->session.out.cap;
+
+    if (now_ms < c->moved_ms + REST_MS) {
+        c->rest_due_ms = c->moved_ms + REST_MS;
+        return;
+    }
+    memory_give_back(mem, (size_t)(end - mem));
+    c->rest_due_ms = DEADLINE_NEVER;
 }
 
 static void miss_flush(struct conn *c, int64_t now_ms)
@@ -292,6 +330,8 @@ void conn_tick(struct conn *c, int64_t now_ms)
         miss_flush(c, now_ms);
     if (c->state == CONN_CARRY && now_ms >= session_due_ms(&c->session))
         session_tick(&c->session, now_ms);
+    if (c->state == CONN_CARRY && now_ms >= rest_at_ms(c))
+        rest(c, now_ms);
     conn_pump(c, now_ms);
 }
 

@@ -40,6 +40,8 @@ struct conn {
     uint64_t flush_mark;   /* sent must reach this by flush_due_ms */
     int64_t flush_due_ms;  /* DEADLINE_NEVER when nothing is pending */
     int64_t linger_due_ms; /* DEADLINE_NEVER before LINGER */
+    int64_t moved_ms;      /* when bytes last moved */
+    int64_t rest_due_ms;   /* DEADLINE_NEVER when no byte has since it rested */
 
     /* The server's. */
     struct peer *peer;         /* NULL: trusted */

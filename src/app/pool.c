@@ -1,5 +1,7 @@
 #include "app/pool.h"
 
+#include "sys/memory.h"
+
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -53,6 +55,6 @@ void pool_give_back(struct pool *p, void *slot)
     size_t offset = (size_t)((uint8_t *)slot - p->mem);
 
     /* The kernel takes the pages and gives zeroed ones when they are used. */
-    madvise(slot, p->slot_size, MADV_DONTNEED);
+    memory_give_back(slot, p->slot_size);
     p->free[p->free_count++] = (uint32_t)(offset / p->slot_size);
 }

@@ -94,6 +94,12 @@ bool session_is_done(const struct session *s)
     return s->state == SESSION_DONE;
 }
 
+bool session_rests(const struct session *s)
+{
+    return s->state == SESSION_LIVE && buf_len(&s->out) == 0 &&
+           ws_recv_is_between(&s->recv);
+}
+
 /* --- Output --- */
 
 static size_t released_len(const struct session *s)

@@ -153,6 +153,11 @@ void session_tick(struct session *s, int64_t now_ms);
 void session_close(struct session *s, enum ws_close code, const char *reason,
                    int64_t now_ms);
 
+/*
+ * Is it logged in, and amid nothing? What its memory holds may be lost then.
+ */
+bool session_rests(const struct session *s);
+
 /* Nothing more will be said once the output is empty. */
 bool session_is_done(const struct session *s);
 

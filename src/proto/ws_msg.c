@@ -14,6 +14,11 @@ void ws_recv_init(struct ws_recv *r, uint8_t *mem, size_t max_message,
     };
 }
 
+bool ws_recv_is_between(const struct ws_recv *r)
+{
+    return r->message_op == 0 && !r->in_payload;
+}
+
 struct span ws_recv_payload(const struct ws_recv *r)
 {
     return r->payload;

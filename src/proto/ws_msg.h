@@ -85,6 +85,9 @@ void ws_recv_init(struct ws_recv *r, uint8_t *mem, size_t max_message,
 size_t ws_recv_feed(struct ws_recv *r, const uint8_t *in, size_t len,
                     enum ws_event *event);
 
+/* Is it between messages? Then it needs nothing of what is in mem. */
+bool ws_recv_is_between(const struct ws_recv *r);
+
 /*
  * Payload of the last event: the message, what a Ping or Pong carried, the
  * reason of a Close; empty with FAIL.

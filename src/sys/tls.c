@@ -31,8 +31,9 @@ struct tls_conn {
     br_ssl_server_context engine;
     struct tls_server *server;
     bool is_established; /* application data could flow, once */
-    uint8_t input[BR_SSL_BUFSIZE_INPUT];
+    /* In this order short records of both share pages with the engine. */
     uint8_t output[OUTPUT_LEN];
+    uint8_t input[BR_SSL_BUFSIZE_INPUT];
 };
 
 /* --- What all connections share --- */

@@ -231,6 +231,66 @@ static void conversation(void **state)
     assert_string_equal(conn_end(&c), "closed by the peer");
 }
 
+static bool is_wiped(const uint8_t *mem_, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (mem_[i] != 0)
+            return false;
+    return true;
+}
+
+/* What was said is out of memory a second later, and all goes on. */
+static void memory_is_given_back_at_rest(void **state)
+{
+    (void)state;
+    upgrade();
+    tick_at(500);
+    say_text("hello");
+    expect("\x81\x05hello", 7);
+    tick_at(1499);
+    assert_false(is_wiped(c.session.mem, 64));
+    assert_int_equal(conn_due_ms(&c), START_MS + 1500);
+    tick_at(1500);
+    assert_true(is_wiped(c.session.mem, 64));
+    assert_true(conn_due_ms(&c) > START_MS + 29000); /* the Ping */
+    say_text("again");
+    expect("\x81\x05"
+           "again",
+           7);
+}
+
+/* Half a message stays: the rest of it may come at any time. */
+static void half_a_message_is_kept(void **state)
+{
+    uint8_t first[32];
+    (void)state;
+
+    upgrade();
+    say(first, peer_frame(first, 0, 0x01, "hel", 3));
+    turns();
+    tick_at(1000);
+    tick_at(2000);
+    uint8_t second[32];
+    say(second, peer_frame(second, 0, 0x80, "lo", 2));
+    expect("\x81\x05hello", 7);
+}
+
+/* So does what waits for a commit. */
+static void a_reply_that_waits_is_kept(void **state)
+{
+    (void)state;
+    upgrade();
+    say_text("1 waits");
+    turns();
+    tick_at(1000);
+    tick_at(2000);
+    session_release(&c.session, 1, now);
+    conn_pump(&c, now);
+    expect("\x81\x07"
+           "1 waits",
+           9);
+}
+
 static void linger_ends(void **state)
 {
     (void)state;
@@ -411,6 +471,7 @@ static void a_deadline_that_was_met(void **state)
         got_len = 0;
     }
     read_all();
+    tick_at(1000); /* it rests */
     assert_true(conn_due_ms(&c) > START_MS + FLUSH_MS);
     tick_at(FLUSH_MS);
     assert_int_equal(c.state, CONN_CARRY);
@@ -610,6 +671,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PLAIN(conversation),
+        PLAIN(memory_is_given_back_at_rest),
+        PLAIN(half_a_message_is_kept),
+        PLAIN(a_reply_that_waits_is_kept),
         PLAIN(linger_ends),
         PLAIN(handshake_deadline),
         PLAIN(half_close),
