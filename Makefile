@@ -11,8 +11,8 @@ MAKEFLAGS += --no-builtin-rules
 
 # The sources, alphabetical. A new file is one word here.
 BASE  := base64 buf civil digest error siphash sort wipe
-PROTO := csv der http http_answer json json_write msg proxy timestamp token \
-         utf8 uuid ws_frame ws_msg x509
+PROTO := csv der http http_answer json json_write last_use msg proxy \
+         timestamp token utf8 uuid ws_frame ws_msg x509
 SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
          journal link log loop memory net process sandbox_landlock sandbox_seccomp \
          store store_check store_check_meta store_check_page store_check_tree \

@@ -4,6 +4,7 @@
 #include "base/wipe.h"
 #include "sys/entropy.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,8 +15,9 @@
 #include <unistd.h>
 
 enum {
-    FORMAT_VERSION = 1,
+    FORMAT_VERSION = 2,
     TABLES_MAX = 8,
+    NUMBER_NAME_MAX = 16,
     LOCK_LEN = 8192 /* bytes of LMDB's lock file with its 126 readers */
 };
 
@@ -84,27 +86,66 @@ static int meta_put(const struct store *s, MDB_txn *txn, const char *name,
     return mdb_put(txn, s->meta, &key, &value, 0);
 }
 
+/* A number of meta: itself (8), SipHash-2-4 over its name and it (8). */
+enum { NUMBER_LEN = 16 };
+
+static void encode_number(const struct store *s, const char *name,
+                          uint64_t number, uint8_t out[NUMBER_LEN])
+{
+    uint8_t joined[NUMBER_NAME_MAX + 8];
+    size_t len = strlen(name);
+
+    assert(len <= NUMBER_NAME_MAX);
+    memcpy(joined, name, len);
+    store_le64(joined + len, number);
+    store_le64(out, number);
+    store_le64(out + 8, siphash(s->secret, joined, len + 8));
+}
+
 int store_get_number(const struct store *s, MDB_txn *txn, const char *name,
                      uint64_t *number)
 {
+    uint8_t expected[NUMBER_LEN];
     MDB_val value;
     int rc = meta_get(s, txn, name, &value);
 
     if (rc != 0)
         return rc;
-    if (value.mv_size != 8)
+    if (value.mv_size != NUMBER_LEN)
         return MDB_CORRUPTED;
     *number = load_le64(value.mv_data);
-    return 0;
+    encode_number(s, name, *number, expected);
+    return memcmp(value.mv_data, expected, NUMBER_LEN) == 0 ? 0 : MDB_CORRUPTED;
 }
 
 int store_put_number(const struct store *s, MDB_txn *txn, const char *name,
                      uint64_t number)
 {
+    uint8_t bytes[NUMBER_LEN];
+
+    encode_number(s, name, number, bytes);
+    return meta_put(s, txn, name, val_of(bytes, sizeof bytes));
+}
+
+/* Read before the secret is known, so without a seal. */
+static int get_version(const struct store *s, MDB_txn *txn, uint64_t *version)
+{
+    MDB_val value;
+    int rc = meta_get(s, txn, META_VERSION, &value);
+
+    if (rc == 0 && value.mv_size != 8)
+        rc = MDB_CORRUPTED;
+    if (rc == 0)
+        *version = load_le64(value.mv_data);
+    return rc;
+}
+
+static int put_version(const struct store *s, MDB_txn *txn)
+{
     uint8_t bytes[8];
 
-    store_le64(bytes, number);
-    return meta_put(s, txn, name, val_of(bytes, sizeof bytes));
+    store_le64(bytes, FORMAT_VERSION);
+    return meta_put(s, txn, META_VERSION, val_of(bytes, sizeof bytes));
 }
 
 /* A store that nobody has changed yet has no such number. */
@@ -238,14 +279,17 @@ static int check_meta(struct store *s, MDB_txn *txn, struct error *err)
         value.mv_size != sizeof magic_text ||
         memcmp(value.mv_data, magic_text, sizeof magic_text) != 0)
         return refuse_foreign(s, err);
-    if (store_get_number(s, txn, META_VERSION, &version) != 0)
+    if (get_version(s, txn, &version) != 0)
         return store_explain(s, MDB_CORRUPTED, "read its format", err);
     if (version != FORMAT_VERSION)
         return error_set(err,
                          "store %s: it has format %llu, this program knows "
-                         "format %d; use the release that wrote it or a newer "
-                         "one",
-                         s->path, (unsigned long long)version, FORMAT_VERSION);
+                         "format %d; %s",
+                         s->path, (unsigned long long)version, FORMAT_VERSION,
+                         version > FORMAT_VERSION
+                             ? "use a newer release"
+                             : "export with the release that wrote it, and "
+                               "import that");
     if (meta_get(s, txn, META_SECRET, &value) != 0 ||
         value.mv_size != sizeof s->secret)
         return store_explain(s, MDB_CORRUPTED, "read its checksum key", err);
@@ -325,7 +369,7 @@ static int write_new_meta(struct store *s, struct error *err)
         rc =
             meta_put(s, txn, META_MAGIC, val_of(magic_text, sizeof magic_text));
     if (rc == 0)
-        rc = store_put_number(s, txn, META_VERSION, FORMAT_VERSION);
+        rc = put_version(s, txn);
     if (rc == 0)
         rc = store_put_number(s, txn, META_NEXT_ROW, 1);
     if (rc == 0)

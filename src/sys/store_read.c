@@ -1,7 +1,7 @@
 /*
  * Reading: one token of a login, and all tokens of a listing.
  */
-#include "base/bytes.h"
+#include "proto/last_use.h"
 #include "sys/journal.h"
 #include "sys/store_env.h"
 
@@ -116,8 +116,10 @@ int store_get_last_used(const struct store *s, MDB_txn *txn, uint64_t row,
     int rc = mdb_get(txn, s->last_used, &key, &value);
 
     *time = 0;
-    if (rc == 0 && value.mv_size == 8)
-        *time = (int64_t)load_le64(value.mv_data);
+    /* A damaged time is none: the next use mends it. */
+    if (rc == 0 && (value.mv_size != LAST_USE_LEN ||
+                    !last_use_decode(s->secret, row, value.mv_data, time)))
+        *time = 0;
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
@@ -125,12 +127,12 @@ int store_raise_last_used(const struct store *s, MDB_txn *txn, uint64_t row,
                           int64_t time)
 {
     int64_t stored;
-    uint8_t bytes[8];
+    uint8_t bytes[LAST_USE_LEN];
     int rc = store_get_last_used(s, txn, row, &stored);
 
     if (rc != 0 || stored >= time)
         return rc;
-    store_le64(bytes, (uint64_t)time);
+    last_use_encode(s->secret, row, time, bytes);
     MDB_val key = val_of(&row, sizeof row), value = val_of(bytes, sizeof bytes);
     return mdb_put(txn, s->last_used, &key, &value, 0);
 }
@@ -145,18 +147,22 @@ struct listing {
     void *ctx;
     struct store_damage damage; /* the first one */
     size_t lost_uses, lost_pages;
+    size_t lost_values; /* last uses that do not verify */
 };
 
 static int64_t find_last_used(struct listing *l, uint64_t row)
 {
     struct span key = {(const uint8_t *)&row, sizeof row}, value;
-    int64_t time = journal_uses_find(&l->uses, row);
+    int64_t folded, time = journal_uses_find(&l->uses, row);
     struct store_damage damage;
 
     switch (store_tree_find(&l->last_used, key, &value, &damage)) {
     case STORE_SEEK_FOUND:
-        if (value.len == 8 && (int64_t)load_le64(value.ptr) > time)
-            time = (int64_t)load_le64(value.ptr);
+        if (value.len != LAST_USE_LEN ||
+            !last_use_decode(l->s->secret, row, value.ptr, &folded))
+            l->lost_values++;
+        else if (folded > time)
+            time = folded;
         break;
     case STORE_SEEK_DAMAGED:
         if (l->lost_uses++ == 0)
@@ -181,10 +187,21 @@ static bool list_one(void *ctx, struct span key, struct span value)
     return l->visit(l->ctx, &token);
 }
 
+static int explain_values(const struct listing *l, struct error *err)
+{
+    if (l->lost_values + l->uses.damaged == 0)
+        return 0;
+    return error_set(
+        err,
+        "store %s: %zu last uses and %zu records of the journal do "
+        "not verify; the next uses will mend them",
+        l->s->path, l->lost_values, l->uses.damaged);
+}
+
 static int explain_losses(const struct listing *l, struct error *err)
 {
     if (l->lost_pages + l->lost_uses == 0)
-        return 0;
+        return explain_values(l, err);
     return error_set(err,
                      "store %s: page %llu: %s; %zu pages of tokens and %zu "
                      "last uses could not be read; restore a backup",
@@ -239,8 +256,9 @@ int store_list(struct store *s,
     if (store_begin(s, MDB_RDONLY, &txn, err) != 0)
         return -1;
     int rc = list_all(&l, txn);
+    rc = rc == 0 ? explain_losses(&l, err)
+                 : store_explain(s, rc, "list its tokens", err);
     journal_uses_free(&l.uses);
     mdb_txn_abort(txn);
-    return rc == 0 ? explain_losses(&l, err)
-                   : store_explain(s, rc, "list its tokens", err);
+    return rc;
 }
