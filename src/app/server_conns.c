@@ -1,0 +1,101 @@
+/*
+ * What follows from every change of a connection, and its end.
+ */
+#include "app/server_state.h"
+
+#include "sys/log.h"
+
+void server_complain(struct server *s, const char *what, const char *why)
+{
+    if (s->now_ms - s->complained_ms < COMPLAINT_MS)
+        return;
+    s->complained_ms = s->now_ms;
+    log_event(LOG_WARNING, what, LOG_TEXT("reason", why),
+              LOG_NUMBER("connections", s->live_count));
+}
+
+static void set_listed(struct list *list, struct list *node, bool is_listed)
+{
+    if (!is_listed)
+        list_remove(node);
+    else if (!list_holds(node))
+        list_append(list, node);
+}
+
+/* A proxy has named the address that the connection really comes from. */
+static void judge_address(struct server *s, struct conn *c)
+{
+    if (!conn_take_address(c))
+        return;
+    const char *why = peers_join(s->peers, &c->address, s->now_ms, &c->peer);
+    c->session.is_trusted = c->peer == NULL;
+    if (why == NULL)
+        return;
+    server_complain(s, "connection_refused", why);
+    conn_hang_up(c);
+}
+
+static void watch_failures(struct server *s, struct conn *c)
+{
+    unsigned failures = c->session.failures - c->counted_failures;
+
+    if (c->peer == NULL || failures == 0)
+        return;
+    c->counted_failures = c->session.failures;
+    if (!peers_note_failures(s->peers, c->peer, failures, s->now_ms))
+        session_close(&c->session, WS_CLOSE_POLICY,
+                      "too many failed logins from this address", s->now_ms);
+}
+
+void server_settle(struct server *s, struct conn *c)
+{
+    judge_address(s, c);
+    if (c->state == CONN_DEAD) {
+        set_listed(&s->dead, &c->dead, true);
+        return;
+    }
+    watch_failures(s, c);
+    unsigned interest = conn_interest(c);
+    if (interest != c->interest) {
+        loop_change(&s->loop, c->link.fd, interest, c);
+        c->interest = interest;
+    }
+    set_listed(&s->waiting, &c->waiting, session_is_waiting(&c->session));
+    set_listed(&s->runnable, &c->runnable, conn_has_more(c));
+    timer_set(&s->timers, &c->timer, conn_due_ms(c));
+}
+
+static void log_end(const struct conn *c)
+{
+    char peer[NET_NAME_MAX];
+    int number;
+    const char *failure = link_failure(&c->link, &number);
+
+    net_format(&c->address, peer);
+    log_event(LOG_INFO, "closed", LOG_TEXT("peer", peer),
+              LOG_TEXT("reason", conn_end(c)),
+              LOG_NUMBER("logins", c->session.logins),
+              LOG_NUMBER("failures", c->session.failures),
+              LOG_NUMBER(failure, number));
+}
+
+void server_sweep(struct server *s)
+{
+    while (!list_is_empty(&s->dead)) {
+        struct conn *c = CONN_OF(s->dead.next, dead);
+        struct conn *last = s->live[s->live_count - 1];
+
+        log_end(c);
+        list_remove(&c->dead);
+        list_remove(&c->waiting);
+        list_remove(&c->runnable);
+        timer_set(&s->timers, &c->timer, DEADLINE_NEVER);
+        s->live[c->live_index] = last;
+        last->live_index = c->live_index;
+        s->live_count--;
+        if (c->peer != NULL)
+            peers_leave(s->peers, c->peer, s->now_ms);
+        conn_shut(c);
+        pool_give_back(&s->pool, c);
+    }
+}

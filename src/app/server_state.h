@@ -1,0 +1,67 @@
+/*
+ * The inside of struct server, for the files that make up the server
+ * (server.c, server_conns.c, server_accept.c, server_signals.c). Nobody else
+ * includes this.
+ */
+#ifndef APP_SERVER_STATE_H
+#define APP_SERVER_STATE_H
+
+#include "app/pool.h"
+#include "app/server.h"
+#include "sys/loop.h"
+
+struct server {
+    const struct server_options *options;
+    struct loop loop;
+    struct pool pool;
+    struct peers *peers;
+    struct timer_heap timers;
+    struct timer wake; /* for the server itself: paused accepts, the drain */
+    struct tls_server *tls;
+    struct listeners listeners;
+    int signal_fd;
+    size_t signal_fixed, service_fixed;
+
+    struct conn **live;
+    size_t live_count;
+    struct list waiting;  /* connections whose output waits for a commit */
+    struct list runnable; /* those with input left from the last turn */
+    struct list dead;     /* those to be swept at the end of this one */
+    uint64_t turn;        /* number of this one, from 1 */
+
+    int64_t now_ms;          /* of this turn */
+    int64_t paused_until_ms; /* accepting; INT64_MIN = not paused */
+    int64_t complained_ms;   /* last log line about a limit */
+    int64_t drain_until_ms;  /* DEADLINE_NEVER: serving */
+    bool is_ended, is_forced;
+};
+
+/* Log a limit that was met: at most one line each ten seconds. */
+void server_complain(struct server *s, const char *what, const char *why);
+
+/*
+ * Follow what has changed about a connection: its limits, interest, lists and
+ * timer. Call it after everything that touches one.
+ */
+void server_settle(struct server *s, struct conn *c);
+
+/* Free the connections that are dead. */
+void server_sweep(struct server *s);
+
+/* Accept what waits, on the listeners that are ready. */
+void server_accept(struct server *s);
+
+/* Accept again after a pause. */
+void server_resume_accepting(struct server *s);
+
+/* Block the signals, and take them in the loop. returns: 0, or -1 with err */
+int server_open_signals(struct server *s, struct error *err);
+
+/* Act on the signals that have come. */
+void server_handle_signals(struct server *s);
+
+#define CONN_OF(node, member) LIST_OWNER(node, struct conn, member)
+
+enum { COMPLAINT_MS = 10000 /* between two log lines about a limit */ };
+
+#endif
