@@ -18,7 +18,7 @@ SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
          store store_check store_check_meta store_check_page store_check_tree \
          store_import store_read timer tls tls_client user
 APP   := config conn listeners lobby options peers pool serve server \
-         server_accept server_conns server_signals session upgrade
+         server_accept server_conns server_review server_signals session upgrade
 TOOLS := command export health import import_faults import_row import_set main \
          print
 ECHO  := tests/echo/echo

@@ -37,6 +37,9 @@ struct lobby {
     int64_t complained[TROUBLES]; /* UTC seconds, last line of each kind */
     int64_t now_ms;               /* monotonic, of this turn */
     int64_t reopen_at_ms;         /* monotonic; not before */
+    uint64_t revision;            /* of the store, at the last review */
+    int64_t reviewed;             /* UTC seconds, when that was */
+    int64_t review_due;           /* UTC seconds: somebody's token expires */
 };
 
 /* --- Trouble --- */
@@ -78,6 +81,12 @@ static void complain_damaged(struct lobby *l, const uint8_t key[TOKEN_KEY_LEN])
 
 /* --- Login --- */
 
+/* A token as a peer presents it. */
+struct presented {
+    uint8_t bytes[TOKEN_LEN];
+    uint8_t key[TOKEN_KEY_LEN]; /* SHA-256 of these */
+};
+
 static void reply_text(struct session *s, const char *text)
 {
     session_reply(s, WS_OP_TEXT, span_of(text), 0);
@@ -86,12 +95,19 @@ static void reply_text(struct session *s, const char *text)
 static void reject(struct session *s, const char *reply)
 {
     reply_text(s, reply);
-    session_note_login(s, false);
+    session_note_failure(s);
+}
+
+/* Remember the first second in which somebody's token is not valid any more. */
+static void note_expiry(struct lobby *l, const struct token_record *record)
+{
+    if (record->expires != TOKEN_NEVER && record->expires < l->review_due)
+        l->review_due = record->expires;
 }
 
 static void admit(struct lobby *l, struct session *s,
                   const struct token_record *record,
-                  const uint8_t token[TOKEN_LEN])
+                  const struct presented *token)
 {
     uint64_t ticket = committer_touch(l->committer, record->row, l->now);
     char reply[MSG_REPLY_MAX];
@@ -103,8 +119,9 @@ static void admit(struct lobby *l, struct session *s,
     }
     struct span username = {(const uint8_t *)record->username,
                             record->username_len};
-    size_t len = msg_format_auth_success(username, token, reply);
-    session_note_login(s, true);
+    size_t len = msg_format_auth_success(username, token->bytes, reply);
+    session_note_login(s, token->key);
+    note_expiry(l, record);
     session_reply(s, WS_OP_TEXT, (struct span){(uint8_t *)reply, len}, ticket);
     wipe(reply, len);
 }
@@ -154,24 +171,22 @@ static enum store_found find(struct lobby *l, const uint8_t key[TOKEN_KEY_LEN],
     return store_find(l->store, key, record, err);
 }
 
-static void log_in(struct lobby *l, struct session *s,
-                   const uint8_t token[TOKEN_LEN])
+static void log_in(struct lobby *l, struct session *s, struct presented *token)
 {
     struct token_record record;
     struct error err;
-    uint8_t key[TOKEN_KEY_LEN];
 
-    digest_sha256(token, TOKEN_LEN, key);
-    enum store_found found = find(l, key, &record, &err);
+    digest_sha256(token->bytes, TOKEN_LEN, token->key);
+    enum store_found found = find(l, token->key, &record, &err);
     if (found == STORE_FAILED) {
         complain(l, TROUBLE_READ, err.text);
         session_fail(s, WS_CLOSE_INTERNAL, "the store cannot be read");
         return;
     }
     if (found == STORE_DAMAGED)
-        complain_damaged(l, key);
+        complain_damaged(l, token->key);
     if (found == STORE_FOUND && token_is_valid(&record, l->now) &&
-        !uuid_is_nil(token))
+        !uuid_is_nil(token->bytes))
         admit(l, s, &record, token);
     else
         reject(s, msg_invalid_token);
@@ -181,12 +196,12 @@ static void on_message(void *ctx, struct session *s, enum ws_opcode opcode,
                        struct span payload)
 {
     struct lobby *l = ctx;
-    uint8_t token[TOKEN_LEN];
+    struct presented token;
 
     (void)opcode; /* always text: the app accepts no binary */
-    switch (msg_parse(&l->arena, payload, token)) {
+    switch (msg_parse(&l->arena, payload, token.bytes)) {
     case MSG_TOKEN_AUTH:
-        log_in(l, s, token);
+        log_in(l, s, &token);
         break;
     case MSG_MALFORMED:
         reject(s, msg_invalid_format);
@@ -196,7 +211,7 @@ static void on_message(void *ctx, struct session *s, enum ws_opcode opcode,
                                                   : msg_auth_required);
         break;
     }
-    wipe(token, sizeof token);
+    wipe(&token, sizeof token);
     wipe_stack(); /* parser and hash have had it as well */
 }
 
@@ -210,6 +225,51 @@ static const char *unready_reason(void *ctx)
         return "last uses cannot be written";
     if (committer_is_stalled(l->committer, l->now_ms))
         return "a commit takes too long";
+    return NULL;
+}
+
+/* --- Review of those who are logged in --- */
+
+_Static_assert((int)SESSION_IDENTITY_LEN == (int)TOKEN_KEY_LEN,
+               "a token's hash is its player's identity");
+
+static bool begin_review(void *ctx)
+{
+    struct lobby *l = ctx;
+    uint64_t revision;
+    struct error err;
+
+    /* What cannot be read now is looked at again in a moment. */
+    if (store_revision(l->store, &revision, &err) != 0)
+        return false;
+    /* The clock may have been set back, before a token's first second. */
+    if (revision == l->revision && l->now < l->review_due &&
+        l->now >= l->reviewed) {
+        l->reviewed = l->now;
+        return false;
+    }
+    l->revision = revision;
+    l->reviewed = l->now;
+    l->review_due = INT64_MAX;
+    return true;
+}
+
+static const char *judge(void *ctx,
+                         const uint8_t identity[SESSION_IDENTITY_LEN])
+{
+    struct lobby *l = ctx;
+    struct token_record record;
+    struct error err;
+    enum store_found found = store_find(l->store, identity, &record, &err);
+
+    if (found == STORE_FOUND && token_is_valid(&record, l->now)) {
+        note_expiry(l, &record);
+        return NULL;
+    }
+    if (found == STORE_FOUND || found == STORE_ABSENT)
+        return "the token is no longer valid";
+    /* No answer is no revocation: ask again. */
+    l->review_due = l->now + 1;
     return NULL;
 }
 
@@ -288,6 +348,7 @@ struct lobby *lobby_new(struct store *store, size_t message_max,
     }
     msg_arena_init(&l->arena, l->arena_mem, arena_size);
     l->store = store;
+    l->review_due = INT64_MAX;
     l->committer = committer_new(store, err);
     if (l->committer != NULL)
         return l;
@@ -327,5 +388,7 @@ struct server_service lobby_service(struct lobby *l)
         .begin_turn = begin_turn,
         .end_turn = end_turn,
         .is_settled = is_settled,
+        .begin_review = begin_review,
+        .judge = judge,
     };
 }

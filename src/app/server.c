@@ -111,7 +111,8 @@ static int64_t end_turn(struct server *s)
     const struct server_service *service = s->options->service;
 
     server_sweep(s);
-    int64_t due = timer_next_ms(&s->timers);
+    int64_t due =
+        deadline_first(timer_next_ms(&s->timers), server_review_ms(s));
     if (service != NULL)
         due = deadline_first(due, service->end_turn(service->ctx));
     if (s->drain_until_ms != DEADLINE_NEVER && s->live_count == 0 &&
@@ -142,6 +143,7 @@ static void turn(struct server *s, int64_t *due_ms)
     handle_runnable(s);
     handle_ready(s);
     handle_timers(s);
+    server_review(s);
     server_accept(s);
     *due_ms = end_turn(s);
 }

@@ -27,6 +27,11 @@ struct server_service {
     /* returns: when the next turn is due at the latest; DEADLINE_NEVER */
     int64_t (*end_turn)(void *ctx);
     bool (*is_settled)(void *ctx); /* may the process end? */
+    /* Four times a second: are those who are logged in to be judged again? */
+    bool (*begin_review)(void *ctx);
+    /* Judge one of them. returns: why it has to go, static; NULL: it stays */
+    const char *(*judge)(void *ctx,
+                         const uint8_t identity[SESSION_IDENTITY_LEN]);
 };
 
 struct server_options {

@@ -1,6 +1,6 @@
 /*
  * The inside of struct server, for the files that make up the server
- * (server.c, server_conns.c, server_accept.c, server_signals.c). Nobody else
+ * (server*.c). Nobody else
  * includes this.
  */
 #ifndef APP_SERVER_STATE_H
@@ -33,6 +33,8 @@ struct server {
     int64_t paused_until_ms; /* accepting; INT64_MIN = not paused */
     int64_t complained_ms;   /* last log line about a limit */
     int64_t drain_until_ms;  /* DEADLINE_NEVER: serving */
+    int64_t review_at_ms;    /* next look whether one is due */
+    size_t review_left;      /* of live, from its start: not judged yet */
     bool is_ended, is_forced;
 };
 
@@ -53,6 +55,12 @@ void server_accept(struct server *s);
 
 /* Accept again after a pause. */
 void server_resume_accepting(struct server *s);
+
+/* Judge some of those who are logged in, when that is due. */
+void server_review(struct server *s);
+
+/* When server_review is due; DEADLINE_NEVER while nobody is there. */
+int64_t server_review_ms(const struct server *s);
 
 /* Block the signals, and take them in the loop. returns: 0, or -1 with err */
 int server_open_signals(struct server *s, struct error *err);

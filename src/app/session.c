@@ -9,7 +9,8 @@
 enum {
     /* Output kept free beside the longest reply: a Pong and a Close. */
     CONTROL_ROOM = 2 * (WS_HEADER_MAX + WS_CONTROL_MAX),
-    REPLY_TO_CLOSE_MS = 1000 /* see session_close */
+    REPLY_TO_CLOSE_MS = 1000, /* see session_close */
+    REPLY_TO_EXPEL_MS = 500   /* a revocation is in force within a second */
 };
 
 /* --- Sizes and start --- */
@@ -196,16 +197,19 @@ void session_fail(struct session *s, enum ws_close code, const char *reason)
 
 /* --- The app --- */
 
-void session_note_login(struct session *s, bool success)
+void session_note_login(struct session *s,
+                        const uint8_t identity[SESSION_IDENTITY_LEN])
+{
+    memcpy(s->identity, identity, SESSION_IDENTITY_LEN);
+    s->logins++;
+    if (s->state == SESSION_AUTH)
+        enter(s, SESSION_LIVE);
+}
+
+void session_note_failure(struct session *s)
 {
     unsigned most = s->is_trusted ? 0 : s->rules->failure_max;
 
-    if (success) {
-        s->logins++;
-        if (s->state == SESSION_AUTH)
-            enter(s, SESSION_LIVE);
-        return;
-    }
     s->failures++;
     if (most > 0 && s->failures >= most)
         session_close(s, WS_CLOSE_POLICY, "too many failed logins", s->now_ms);
@@ -348,7 +352,7 @@ static int64_t close_at_ms(const struct session *s)
 {
     if (s->close_code == 0 || s->holds > 0)
         return DEADLINE_NEVER;
-    return s->last_reply_ms + REPLY_TO_CLOSE_MS;
+    return s->last_reply_ms + s->close_wait_ms;
 }
 
 int64_t session_due_ms(const struct session *s)
@@ -365,20 +369,33 @@ static void close_now(struct session *s)
     enter(s, SESSION_CLOSING);
 }
 
-void session_close(struct session *s, enum ws_close code, const char *reason,
-                   int64_t now_ms)
+static void close_soon(struct session *s, enum ws_close code,
+                       const char *reason, int64_t wait_ms)
 {
-    s->now_ms = now_ms;
     if (s->state == SESSION_UPGRADE) {
         finish(s, reason);
     } else if ((s->state == SESSION_AUTH || s->state == SESSION_LIVE) &&
                s->close_code == 0) {
         s->close_code = (uint16_t)code;
         s->close_reason = reason;
+        s->close_wait_ms = wait_ms;
         s->deadline_ms = s->ping_at_ms = s->pong_due_ms = DEADLINE_NEVER;
-        if (now_ms >= close_at_ms(s))
+        if (s->now_ms >= close_at_ms(s))
             close_now(s);
     }
+}
+
+void session_close(struct session *s, enum ws_close code, const char *reason,
+                   int64_t now_ms)
+{
+    s->now_ms = now_ms;
+    close_soon(s, code, reason, REPLY_TO_CLOSE_MS);
+}
+
+void session_expel(struct session *s, const char *reason, int64_t now_ms)
+{
+    s->now_ms = now_ms;
+    close_soon(s, WS_CLOSE_POLICY, reason, REPLY_TO_EXPEL_MS);
 }
 
 static void miss_deadline(struct session *s)

@@ -27,6 +27,9 @@
 
 struct session;
 
+/* Whom the app has logged in: bytes of its own, a token's hash. */
+enum { SESSION_IDENTITY_LEN = 32 };
+
 /* What a message does. One for all sessions of a server. */
 struct session_app {
     void *ctx;
@@ -90,8 +93,10 @@ struct session {
 
     uint16_t close_code;       /* 0, or what is to be sent soon */
     const char *close_reason;  /* static */
+    int64_t close_wait_ms;     /* from the last reply to that */
     const char *end;           /* why the session ended, for the log; static */
     unsigned logins, failures; /* answers given */
+    uint8_t identity[SESSION_IDENTITY_LEN]; /* of the last login */
 };
 
 /* Bytes of storage that a session needs for the head or message, and output. */
@@ -153,6 +158,9 @@ void session_tick(struct session *s, int64_t now_ms);
 void session_close(struct session *s, enum ws_close code, const char *reason,
                    int64_t now_ms);
 
+/* session_close with 1008, but half a second after the last reply. */
+void session_expel(struct session *s, const char *reason, int64_t now_ms);
+
 /*
  * Is it logged in, and amid nothing? What its memory holds may be lost then.
  */
@@ -178,8 +186,12 @@ void session_reply(struct session *s, enum ws_opcode opcode,
  */
 void session_fail(struct session *s, enum ws_close code, const char *reason);
 
-/* A login has succeeded, or failed. */
-void session_note_login(struct session *s, bool success);
+/* A login has succeeded. */
+void session_note_login(struct session *s,
+                        const uint8_t identity[SESSION_IDENTITY_LEN]);
+
+/* A login has failed. An earlier one stays in force. */
+void session_note_failure(struct session *s);
 
 /* Has a login succeeded on this connection? */
 bool session_is_authenticated(const struct session *s);

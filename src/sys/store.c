@@ -148,8 +148,7 @@ static int put_version(const struct store *s, MDB_txn *txn)
     return meta_put(s, txn, META_VERSION, val_of(bytes, sizeof bytes));
 }
 
-/* A store that nobody has changed yet has no such number. */
-static int get_revision(const struct store *s, MDB_txn *txn, uint64_t *revision)
+int store_get_revision(const struct store *s, MDB_txn *txn, uint64_t *revision)
 {
     int rc = store_get_number(s, txn, META_REVISION, revision);
 
@@ -161,7 +160,7 @@ static int get_revision(const struct store *s, MDB_txn *txn, uint64_t *revision)
 int store_note_change(const struct store *s, MDB_txn *txn)
 {
     uint64_t revision;
-    int rc = get_revision(s, txn, &revision);
+    int rc = store_get_revision(s, txn, &revision);
 
     return rc == 0 ? store_put_number(s, txn, META_REVISION, revision + 1) : rc;
 }

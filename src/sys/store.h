@@ -68,7 +68,14 @@ enum store_found {
 enum store_found store_find(struct store *s, const uint8_t key[TOKEN_KEY_LEN],
                             struct token_record *record, struct error *err);
 
-/* End the turn's read transaction, if store_find began one. */
+/*
+ * A number that every change of tokens raises, whichever process makes it.
+ * needs:   as store_find, and in its transaction
+ * returns: 0, or -1 with the reason
+ */
+int store_revision(struct store *s, uint64_t *revision, struct error *err);
+
+/* End the turn's read transaction, if one was begun. */
 void store_end_reads(struct store *s);
 
 /* --- Import: many tokens in one transaction, all or nothing. --- */

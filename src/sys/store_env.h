@@ -78,6 +78,9 @@ int store_check_secret(struct store *s, MDB_txn *txn, struct error *err);
  */
 int store_note_change(const struct store *s, MDB_txn *txn);
 
+/* How often was that? 0 at first. returns: an LMDB result */
+int store_get_revision(const struct store *s, MDB_txn *txn, uint64_t *revision);
+
 #define META_NEXT_ROW "next_row"
 #define META_REVISION "revision"
 

@@ -69,6 +69,14 @@ enum store_found store_find(struct store *s, const uint8_t key[TOKEN_KEY_LEN],
     return decode(s, name, value, record) ? STORE_FOUND : STORE_DAMAGED;
 }
 
+int store_revision(struct store *s, uint64_t *revision, struct error *err)
+{
+    if (begin_reads(s, err) != 0)
+        return -1;
+    int rc = store_get_revision(s, s->reader, revision);
+    return rc == 0 ? 0 : store_explain(s, rc, "read its revision", err);
+}
+
 /* --- The checksum key --- */
 
 enum { SAMPLE_MAX = 256, SAMPLE_LEAST = 8 }; /* records */

@@ -47,6 +47,16 @@ static uint32_t chance(struct talk *t, uint32_t n)
     return (t->random >> 16) % n;
 }
 
+static void note_login(struct session *s, bool success)
+{
+    static const uint8_t identity[SESSION_IDENTITY_LEN] = "somebody";
+
+    if (success)
+        session_note_login(s, identity);
+    else
+        session_note_failure(s);
+}
+
 static void on_message(void *ctx, struct session *s, enum ws_opcode opcode,
                        struct span m)
 {
@@ -61,7 +71,7 @@ static void on_message(void *ctx, struct session *s, enum ws_opcode opcode,
         return;
     }
     if (what <= 2)
-        session_note_login(s, what == 1);
+        note_login(s, what == 1);
     if (what == 3 || what == 4) {
         /* At most two are under way, as with the committer. */
         if (t->given == t->released ||

@@ -31,6 +31,16 @@ enum {
 
 static const char *trouble;
 
+static void note_login(struct session *s, bool success)
+{
+    static const uint8_t identity[SESSION_IDENTITY_LEN] = "somebody";
+
+    if (success)
+        session_note_login(s, identity);
+    else
+        session_note_failure(s);
+}
+
 /*
  * The first byte says what to do, the rest is answered:
  *   1..9 wait for that ticket; L login; N failed login; F fail; q nothing;
@@ -49,7 +59,7 @@ static void on_message(void *ctx, struct session *s, enum ws_opcode opcode,
         return;
     }
     if (what == 'L' || what == 'N')
-        session_note_login(s, what == 'L');
+        note_login(s, what == 'L');
     session_reply(s, opcode, m, what >= '1' && what <= '9' ? what - '0' : 0);
 }
 
@@ -838,6 +848,23 @@ static void close_keeps_its_distance(void **state)
     expect_nothing();
 }
 
+static void expelled_sooner(void **state)
+{
+    (void)state;
+    upgrade_and_log_in();
+    session_expel(&p.s, "revoked", p.now);
+    tick_at(499);
+    expect_nothing();
+    tick_at(500);
+    expect_close(1008, "revoked");
+    /* A reply that waits for its commit goes first all the same. */
+    upgrade_and_log_in();
+    say("1 waits");
+    session_expel(&p.s, "revoked", p.now);
+    tick_at(2000);
+    expect_nothing();
+}
+
 static void close_at_once_when_nothing_was_said(void **state)
 {
     (void)state;
@@ -1129,6 +1156,7 @@ int main(void)
         TEST(a_second_login_moves_nothing),
         TEST(not_authenticated_by_failure),
         TEST(close_keeps_its_distance),
+        TEST(expelled_sooner),
         TEST(close_at_once_when_nothing_was_said),
         TEST(close_waits_for_what_waits),
         TEST(the_first_close_counts),

@@ -1,0 +1,87 @@
+"""Those who are logged in stay only as long as their token is valid."""
+
+import datetime
+import time
+
+import wsraw
+from conftest import SECOND, VALID, import_rows, row, token
+
+WHY = b"\x03\xf0the token is no longer valid"
+
+
+def soon(seconds):
+    """A second as the CSV has it; the server counts whole ones."""
+    at = datetime.datetime.now(datetime.timezone.utc)
+    at = at.replace(microsecond=0) + datetime.timedelta(seconds=seconds)
+    return at.strftime("%Y-%m-%d %H:%M:%S+00"), at.timestamp()
+
+
+def closes_at(client, within=6):
+    """When the Close comes, and that nothing comes before it but Pings."""
+    while (got := client.read_frame(within)).opcode == wsraw.PING:
+        client.send_frame(wsraw.PONG, got.payload)
+    assert (got.opcode, got.payload) == (wsraw.CLOSE, WHY), got
+    return time.time()
+
+
+def test_token_that_expires(server_factory):
+    """Its connection ends within a second; the other one feels nothing."""
+    text, at = soon(3)
+    server = server_factory(rows=[row(VALID, "jane", expires_at=text),
+                                  row(SECOND, "other")])
+    with server.open(token=VALID) as client, \
+            server.open(token=SECOND) as other:
+        ended = closes_at(client)
+        assert at <= ended < at + 1.5, ended - at
+        assert client.read_to_eof(3.5) == b""
+        assert other.login(SECOND)["type"] == "auth_success"
+        with server.open() as again:
+            assert again.login(VALID)["type"] == "auth_error"
+
+
+def test_newest_login_counts(server_factory):
+    """Who has logged in with another token since is judged by that one."""
+    text, at = soon(2)
+    server = server_factory(rows=[row(VALID, "jane", expires_at=text),
+                                  row(SECOND, "other")])
+    with server.open(token=VALID) as client:
+        assert client.login(SECOND)["type"] == "auth_success"
+        time.sleep(max(0, at + 1.5 - time.time()))
+        client.expect_alive()
+
+
+def test_failed_login_changes_nothing(server_factory):
+    text, at = soon(2)
+    server = server_factory(rows=[row(VALID, "jane", expires_at=text)])
+    with server.open(token=VALID) as client:
+        assert client.login(token(7))["type"] == "auth_error"
+        assert closes_at(client) < at + 2
+
+
+def test_answer_and_close_are_apart(server_factory):
+    """Half a second at least: a Godot client loses an answer otherwise."""
+    text, at = soon(2)
+    server = server_factory(rows=[row(VALID, "jane", expires_at=text)])
+    with server.open(token=VALID) as client:
+        answered = time.time()
+        while time.time() < at - 0.05:
+            assert client.login(VALID)["type"] == "auth_success"
+            answered = time.time()
+            time.sleep(0.02)
+        assert closes_at(client) - answered >= 0.45
+
+
+def test_changes_of_others_are_not_felt(server_factory):
+    """An import makes the server judge all of them again: all stay."""
+    names = [token(i) for i in range(1, 101)]
+    server = server_factory("--trust", "127.0.0.1/32",
+                            rows=[row(t, "p") for t in names])
+    clients = [server.open(tls=False, token=t) for t in names]
+    import_rows(server.data, [row(VALID, "late")])
+    time.sleep(1)
+    for client in clients:
+        client.expect_alive()
+    with server.open(token=VALID):
+        pass
+    for client in clients:
+        client.close()
