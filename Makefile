@@ -11,14 +11,15 @@ MAKEFLAGS += --no-builtin-rules
 
 # The sources, alphabetical. A new file is one word here.
 BASE  := base64 buf civil digest error siphash sort wipe
-PROTO := csv der http http_answer json json_write last_use msg proxy \
-         timestamp token utf8 uuid ws_frame ws_msg x509
+PROTO := csv der http http_answer json json_write last_use msg prometheus \
+         proxy timestamp token utf8 uuid ws_frame ws_msg x509
 SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
          journal link log loop memory net process sandbox_landlock sandbox_seccomp \
          store store_check store_check_meta store_check_page store_check_tree \
          store_import store_read timer tls tls_client user
-APP   := config conn listeners lobby options peers pool serve server \
-         server_accept server_conns server_review server_signals session upgrade
+APP   := config conn listeners lobby metrics metrics_page options peers pool \
+         serve server server_accept server_conns server_review server_signals \
+         session upgrade
 TOOLS := command export health import import_faults import_row import_set main \
          print
 ECHO  := tests/echo/echo
@@ -61,9 +62,9 @@ build/import: build/openchampps
 	@ln -sf openchampps $@
 
 # What runs once is built small.
-COLD := $(addprefix src/app/,config listeners options pool serve server_signals \
+COLD := $(addprefix src/app/,config listeners metrics_page options pool serve server_signals \
                               upgrade) \
-        $(addprefix src/proto/,der http_answer x509) \
+        $(addprefix src/proto/,der http_answer prometheus x509) \
         $(addprefix src/sys/,$(filter cert% sandbox%,$(SYS)) entropy file_io \
                              journal log net process store store_check \
                              store_check_meta store_import tls_client user) \

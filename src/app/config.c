@@ -13,6 +13,9 @@ static const struct option_spec specs[] = {
      OPTION_LIST, FIELD(listen), 0, 0},
     {"listen-plain", "ADDR:PORT", "where to serve ws:// as well", OPTION_LIST,
      FIELD(listen_plain), 0, 0},
+    {"metrics", "ADDR:PORT",
+     "where to serve http://…/metrics, /health and /ready; keep it private",
+     OPTION_LIST, FIELD(metrics), 0, 0},
     {"plain-anywhere", NULL, "allow ws:// beyond loopback", OPTION_FLAG,
      FIELD(plain_anywhere), 0, 0},
     {"cert", "FILE", "certificate chain, PEM; else a local CA makes one",
@@ -128,8 +131,11 @@ static int check(const struct config *c, struct error *err)
         return error_set(err, "--proxy-protocol needs --trust CIDR: the "
                               "addresses of the proxies");
     if (check_ranges("trust", &c->trust, err) != 0 ||
-        check_addresses("listen", &c->listen, false, err) != 0)
+        check_addresses("listen", &c->listen, false, err) != 0 ||
+        check_addresses("metrics", &c->metrics, false, err) != 0)
         return -1;
+    if (c->metrics.count > 1)
+        return error_set(err, "--metrics: one address is enough");
     return check_addresses("listen-plain", &c->listen_plain, !c->plain_anywhere,
                            err);
 }

@@ -9,7 +9,7 @@
 
 struct config {
     const char *data_dir;
-    struct option_list listen, listen_plain;
+    struct option_list listen, listen_plain, metrics;
     const char *cert_file, *key_file, *user;
     struct option_list hosts, origins, trust;
     uint64_t max_connections, max_address, max_failures, max_address_failures;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 int listeners_open(struct listeners *l, const struct option_list *addresses,
-                   bool is_tls, struct error *err)
+                   enum listener_kind kind, struct error *err)
 {
     for (size_t i = 0; i < addresses->count; i++) {
         struct listener *next = &l->item[l->count];
@@ -17,8 +17,8 @@ int listeners_open(struct listeners *l, const struct option_list *addresses,
         assert(l->count < LISTENERS_MAX);
         if (net_parse(addresses->item[i], &address, err) != 0)
             return -1;
-        *next = (struct listener){.fd = net_listen(&address, err),
-                                  .is_tls = is_tls};
+        *next =
+            (struct listener){.fd = net_listen(&address, err), .kind = kind};
         if (next->fd < 0)
             return -1;
         l->count++;
@@ -28,14 +28,23 @@ int listeners_open(struct listeners *l, const struct option_list *addresses,
 
 void listeners_log(const struct listeners *l)
 {
+    static const struct {
+        const char *scheme, *path;
+    } kinds[] = {
+        [LISTENER_TLS] = {"wss", "ws"},
+        [LISTENER_PLAIN] = {"ws", "ws"},
+        [LISTENER_METRICS] = {"http", "metrics"},
+    };
+
     for (size_t i = 0; i < l->count; i++) {
-        char url[NET_NAME_MAX + sizeof "wss:///ws"], name[NET_NAME_MAX];
+        enum listener_kind kind = l->item[i].kind;
+        char url[NET_NAME_MAX + sizeof "http:///metrics"], name[NET_NAME_MAX];
         struct net_address address;
 
         net_local(l->item[i].fd, &address);
         net_format(&address, name);
-        snprintf(url, sizeof url, "%s://%s/ws",
-                 l->item[i].is_tls ? "wss" : "ws", name);
+        snprintf(url, sizeof url, "%s://%s/%s", kinds[kind].scheme, name,
+                 kinds[kind].path);
         log_event(LOG_INFO, "listening", LOG_WORD(url));
     }
 }

@@ -11,11 +11,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LISTENERS_MAX = 2 * OPTION_LIST_MAX };
+enum { LISTENERS_MAX = 2 * OPTION_LIST_MAX + 1 };
+
+enum listener_kind { LISTENER_TLS, LISTENER_PLAIN, LISTENER_METRICS };
 
 struct listener {
     int fd; /* listening, non-blocking */
-    bool is_tls;
+    enum listener_kind kind;
     size_t fixed; /* the server's: index in its loop */
 };
 
@@ -30,9 +32,9 @@ struct listeners {
  * returns: 0, or -1 with the reason
  */
 int listeners_open(struct listeners *l, const struct option_list *addresses,
-                   bool is_tls, struct error *err);
+                   enum listener_kind kind, struct error *err);
 
-/* Log one line each: `listening wss://ADDR:PORT/ws`. */
+/* Log one line each: `listening wss://ADDR:PORT/ws`, or `http://…/metrics`. */
 void listeners_log(const struct listeners *l);
 
 /* Close them; l is empty after it. */

@@ -16,7 +16,8 @@ enum {
     COMPLAINT_S = 10, /* between two log lines about one kind of trouble */
     REOPEN_MS = 1000, /* between two attempts that fail */
     PAUSE_TRIES = 20, /* for the committer to leave the store; 1 ms each */
-    PAUSE_MS = 50     /* to the next such try */
+    PAUSE_MS = 50,    /* to the next such try */
+    WAIT_TURNS = 64   /* that a commit's time is cut into, to measure logins */
 };
 
 enum trouble {
@@ -28,6 +29,19 @@ enum trouble {
     TROUBLES
 };
 
+/*
+ * Since when the answers of one ticket wait: how many from which turn. When
+ * there are more turns the last ones count as one.
+ */
+struct waits {
+    uint64_t ticket;
+    size_t used;
+    struct {
+        int64_t since_us;
+        unsigned count;
+    } turns[WAIT_TURNS];
+};
+
 struct lobby {
     struct store *store;
     struct committer *committer;
@@ -36,10 +50,13 @@ struct lobby {
     int64_t now;                  /* UTC seconds, of this turn */
     int64_t complained[TROUBLES]; /* UTC seconds, last line of each kind */
     int64_t now_ms;               /* monotonic, of this turn */
-    int64_t reopen_at_ms;         /* monotonic; not before */
-    uint64_t revision;            /* of the store, at the last review */
-    int64_t reviewed;             /* UTC seconds, when that was */
-    int64_t review_due;           /* UTC seconds: somebody's token expires */
+    int64_t now_us;               /* the same */
+    struct metrics *metrics;
+    struct waits waits[2]; /* of the two tickets that can be under way */
+    int64_t reopen_at_ms;  /* monotonic; not before */
+    uint64_t revision;     /* of the store, at the last review */
+    int64_t reviewed;      /* UTC seconds, when that was */
+    int64_t review_due;    /* UTC seconds: somebody's token expires */
 };
 
 /* --- Trouble --- */
@@ -92,10 +109,55 @@ static void reply_text(struct session *s, const char *text)
     session_reply(s, WS_OP_TEXT, span_of(text), 0);
 }
 
-static void reject(struct session *s, const char *reply)
+static void reject(struct lobby *l, struct session *s, const char *reply,
+                   enum metrics_login result)
 {
+    l->metrics->logins[result]++;
     reply_text(s, reply);
     session_note_failure(s);
+}
+
+static void fail(struct lobby *l, struct session *s, const char *reason)
+{
+    l->metrics->logins[METRICS_LOGIN_FAILED]++;
+    session_fail(s, WS_CLOSE_INTERNAL, reason);
+}
+
+static void note_wait(struct lobby *l, uint64_t ticket)
+{
+    struct waits *w = &l->waits[ticket % 2];
+
+    if (w->ticket != ticket)
+        *w = (struct waits){.ticket = ticket};
+    if (w->used == 0 ||
+        (w->turns[w->used - 1].since_us != l->now_us && w->used < WAIT_TURNS))
+        w->turns[w->used++].since_us = l->now_us;
+    w->turns[w->used - 1].count++;
+}
+
+/* All answers up to this ticket leave. */
+static void end_waits(struct lobby *l, uint64_t ticket)
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct waits *w = &l->waits[i];
+
+        for (size_t t = 0; w->ticket <= ticket && t < w->used; t++)
+            histogram_note(&l->metrics->login_us,
+                           (uint64_t)(l->now_us - w->turns[t].since_us),
+                           w->turns[t].count);
+        if (w->ticket <= ticket)
+            w->used = 0;
+    }
+}
+
+/* A login is counted when it is decided, its time when its answer leaves. */
+static void note_success(struct lobby *l, uint64_t ticket)
+{
+    l->metrics->logins[METRICS_LOGIN_SUCCESS]++;
+    if (ticket == COMMITTER_DURABLE)
+        histogram_note(&l->metrics->login_us, 0, 1);
+    else
+        note_wait(l, ticket);
 }
 
 /* Remember the first second in which somebody's token is not valid any more. */
@@ -114,13 +176,14 @@ static void admit(struct lobby *l, struct session *s,
 
     if (ticket == COMMITTER_FULL) {
         complain(l, TROUBLE_OVERLOAD, "too many logins wait for one commit");
-        session_fail(s, WS_CLOSE_INTERNAL, "overloaded");
+        fail(l, s, "overloaded");
         return;
     }
     struct span username = {(const uint8_t *)record->username,
                             record->username_len};
     size_t len = msg_format_auth_success(username, token->bytes, reply);
     session_note_login(s, token->key);
+    note_success(l, ticket);
     note_expiry(l, record);
     session_reply(s, WS_OP_TEXT, (struct span){(uint8_t *)reply, len}, ticket);
     wipe(reply, len);
@@ -180,7 +243,7 @@ static void log_in(struct lobby *l, struct session *s, struct presented *token)
     enum store_found found = find(l, token->key, &record, &err);
     if (found == STORE_FAILED) {
         complain(l, TROUBLE_READ, err.text);
-        session_fail(s, WS_CLOSE_INTERNAL, "the store cannot be read");
+        fail(l, s, "the store cannot be read");
         return;
     }
     if (found == STORE_DAMAGED)
@@ -189,7 +252,9 @@ static void log_in(struct lobby *l, struct session *s, struct presented *token)
         !uuid_is_nil(token->bytes))
         admit(l, s, &record, token);
     else
-        reject(s, msg_invalid_token);
+        reject(l, s, msg_invalid_token,
+               found == STORE_DAMAGED ? METRICS_LOGIN_DAMAGED
+                                      : METRICS_LOGIN_INVALID);
 }
 
 static void on_message(void *ctx, struct session *s, enum ws_opcode opcode,
@@ -204,7 +269,7 @@ static void on_message(void *ctx, struct session *s, enum ws_opcode opcode,
         log_in(l, s, &token);
         break;
     case MSG_MALFORMED:
-        reject(s, msg_invalid_format);
+        reject(l, s, msg_invalid_format, METRICS_LOGIN_MALFORMED);
         break;
     case MSG_OTHER:
         reply_text(s, session_is_authenticated(s) ? msg_unknown_type
@@ -275,6 +340,14 @@ static const char *judge(void *ctx,
 
 /* --- Turns --- */
 
+static void note_commit(struct lobby *l)
+{
+    struct committer_commit commit = committer_last_commit(l->committer);
+
+    histogram_note(&l->metrics->commit_us, (uint64_t)commit.us, 1);
+    histogram_note(&l->metrics->commit_touches, commit.touches, 1);
+}
+
 static bool collect(void *ctx, uint64_t *ticket)
 {
     struct lobby *l = ctx;
@@ -282,22 +355,21 @@ static bool collect(void *ctx, uint64_t *ticket)
 
     if (committer_collect_fold_error(l->committer, &err))
         log_event(LOG_ERROR, "fold_failed", LOG_TEXT("reason", err.text));
-    switch (committer_collect(l->committer, ticket, &err)) {
-    case COMMITTER_NOTHING:
+    enum committer_news news = committer_collect(l->committer, ticket, &err);
+    if (news == COMMITTER_NOTHING)
         return false;
-    case COMMITTER_BROKE:
+    end_waits(l, *ticket);
+    if (news == COMMITTER_BROKE || news == COMMITTER_STILL_BROKEN)
+        l->metrics->commits_failed++;
+    else
+        note_commit(l);
+    if (news == COMMITTER_BROKE)
         log_event(LOG_ERROR, "commit_failed", LOG_TEXT("reason", err.text),
                   LOG_TEXT("effect", "players are let in; their last uses are "
                                      "queued and tried again"));
-        break;
-    case COMMITTER_RECOVERED:
+    if (news == COMMITTER_RECOVERED)
         log_event(LOG_INFO, "commit_recovered",
                   LOG_NUMBER("dropped", committer_dropped(l->committer)));
-        break;
-    case COMMITTER_COMMITTED:
-    case COMMITTER_STILL_BROKEN:
-        break;
-    }
     return true;
 }
 
@@ -307,6 +379,7 @@ static void begin_turn(void *ctx, int64_t now_ms)
 
     l->now = clock_utc_s();
     l->now_ms = now_ms;
+    l->now_us = clock_monotonic_us();
 }
 
 static int64_t end_turn(void *ctx)
@@ -335,7 +408,7 @@ static bool is_settled(void *ctx)
 /* --- Start and end --- */
 
 struct lobby *lobby_new(struct store *store, size_t message_max,
-                        struct error *err)
+                        struct metrics *metrics, struct error *err)
 {
     struct lobby *l = calloc(1, sizeof *l);
     size_t arena_size = MSG_ARENA_SIZE(message_max);
@@ -348,6 +421,7 @@ struct lobby *lobby_new(struct store *store, size_t message_max,
     }
     msg_arena_init(&l->arena, l->arena_mem, arena_size);
     l->store = store;
+    l->metrics = metrics;
     l->review_due = INT64_MAX;
     l->committer = committer_new(store, err);
     if (l->committer != NULL)
@@ -365,6 +439,16 @@ void lobby_free(struct lobby *l)
     wipe(l->arena_mem, l->arena.cap);
     free(l->arena_mem);
     free(l);
+}
+
+struct lobby_gauges lobby_gauges(struct lobby *l)
+{
+    return (struct lobby_gauges){
+        .store = store_usage(l->store),
+        .journal_len = committer_journal_len(l->committer),
+        .dropped = committer_dropped(l->committer),
+        .is_ready = unready_reason(l) == NULL,
+    };
 }
 
 struct session_app lobby_app(struct lobby *l)

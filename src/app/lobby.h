@@ -6,6 +6,7 @@
 #ifndef APP_LOBBY_H
 #define APP_LOBBY_H
 
+#include "app/metrics.h"
 #include "app/server.h"
 #include "sys/store.h"
 
@@ -14,14 +15,23 @@ struct lobby;
 /*
  * Start the committer on an open store.
  * in:      message_max: bytes of the longest message that sessions accept
- * owns:    takes the store over, also on failure
+ * owns:    takes the store over, also on failure; borrows the metrics
  * returns: NULL with the reason
  */
 struct lobby *lobby_new(struct store *store, size_t message_max,
-                        struct error *err);
+                        struct metrics *metrics, struct error *err);
 
 /* Commit what is left and close the store. NULL is allowed. */
 void lobby_free(struct lobby *l);
+
+/* What can be measured now. */
+struct lobby_gauges {
+    struct store_usage store;
+    uint64_t journal_len, dropped; /* touches */
+    bool is_ready;
+};
+
+struct lobby_gauges lobby_gauges(struct lobby *l);
 
 /* The app of the sessions; lives as long as the lobby. */
 struct session_app lobby_app(struct lobby *l);

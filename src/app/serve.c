@@ -7,7 +7,9 @@
 
 #include "app/config.h"
 #include "app/licenses.h"
+#include "app/limits.h"
 #include "app/lobby.h"
+#include "app/metrics_page.h"
 #include "app/server.h"
 #include "sys/cert.h"
 #include "sys/clock.h"
@@ -97,6 +99,19 @@ static struct server_options make_options(struct config *config)
                 .trust = config->trust,
             },
         .proxy_protocol = config->proxy_protocol,
+        .metrics_rules =
+            {
+                .session =
+                    {
+                        .path = "", /* no WebSocket */
+                        .header_max = LIMIT_HEADER,
+                        .output_max = METRICS_PAGE_MAX,
+                        .handshake_ms = LIMIT_HANDSHAKE_MS,
+                        .close_ms = LIMIT_CLOSE_MS,
+                    },
+                .flush_ms = LIMIT_FLUSH_MS,
+                .linger_ms = LIMIT_CLOSE_MS,
+            },
         .load_tls = load_tls,
         .tls_ctx = config,
     };
@@ -170,17 +185,26 @@ static void limit_calls(const struct error *no_landlock)
 
 /* --- Start and end --- */
 
-static int serve_lobby(struct server_options *options, struct lobby *lobby,
-                       const struct error *no_landlock)
+/* What lives as long as the server. */
+struct parts {
+    struct server_options options;
+    struct metrics metrics;
+    struct metrics_page *page;
+    struct lobby *lobby;
+};
+
+static int serve_lobby(struct parts *p, const struct error *no_landlock)
 {
-    const struct server_service service = lobby_service(lobby);
+    const struct server_service service = lobby_service(p->lobby);
     struct error err;
 
-    options->rules.session.app = lobby_app(lobby);
-    options->service = &service;
-    struct server *server = server_new(options, &err);
+    p->options.rules.session.app = lobby_app(p->lobby);
+    p->options.metrics_rules.session.app = metrics_page_app(p->page);
+    p->options.service = &service;
+    struct server *server = server_new(&p->options, &err);
     if (server == NULL)
         return refuse(&err);
+    metrics_page_watch(p->page, p->lobby, server);
     limit_calls(no_landlock);
     bool is_settled = server_run(server);
     /* Ending in order would wait for the disk, maybe without end. */
@@ -190,29 +214,39 @@ static int serve_lobby(struct server_options *options, struct lobby *lobby,
     return EXIT_OK;
 }
 
+static int open_listeners(struct listeners *l, const struct config *config,
+                          struct error *err)
+{
+    if (listeners_open(l, &config->listen, LISTENER_TLS, err) != 0 ||
+        listeners_open(l, &config->listen_plain, LISTENER_PLAIN, err) != 0)
+        return -1;
+    return listeners_open(l, &config->metrics, LISTENER_METRICS, err);
+}
+
 /* The addresses first: when one is taken, nothing has been written yet. */
 static int start(struct config *config)
 {
-    struct server_options options = make_options(config);
+    struct parts p = {.options = make_options(config)};
     struct error err, no_landlock;
 
     umask(077);
-    if (listeners_open(&options.listeners, &config->listen, true, &err) != 0 ||
-        listeners_open(&options.listeners, &config->listen_plain, false,
-                       &err) != 0 ||
-        become_user(config, &err) != 0)
+    metrics_init(&p.metrics);
+    p.options.metrics = &p.metrics;
+    if (open_listeners(&p.options.listeners, config, &err) != 0 ||
+        become_user(config, &err) != 0 ||
+        (p.page = metrics_page_new(&p.metrics, &err)) == NULL)
         return refuse(&err);
     struct store *store = store_open(config->data_dir, STORE_CREATE,
                                      (size_t)config->map_size, &err);
     if (store == NULL)
         return refuse(&err);
     bool has_landlock = limit_files(config, &no_landlock) == 0;
-    struct lobby *lobby = lobby_new(store, (size_t)config->max_message, &err);
-    if (lobby == NULL)
+    p.lobby = lobby_new(store, (size_t)config->max_message, &p.metrics, &err);
+    if (p.lobby == NULL)
         return refuse(&err);
-    int status =
-        serve_lobby(&options, lobby, has_landlock ? NULL : &no_landlock);
-    lobby_free(lobby);
+    int status = serve_lobby(&p, has_landlock ? NULL : &no_landlock);
+    lobby_free(p.lobby);
+    metrics_page_free(p.page);
     return status;
 }
 

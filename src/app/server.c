@@ -174,8 +174,10 @@ static void take_listeners(struct server *s)
 
 static int take_memory(struct server *s, struct error *err)
 {
-    size_t max = s->options->max_connections;
-    size_t slot = sizeof(struct conn) + conn_mem_size(&s->options->rules);
+    size_t max = s->options->max_connections + SERVER_METRICS_MAX;
+    size_t mem = conn_mem_size(&s->options->rules);
+    size_t metrics_mem = conn_mem_size(&s->options->metrics_rules);
+    size_t slot = sizeof(struct conn) + (mem > metrics_mem ? mem : metrics_mem);
 
     s->live = calloc(max, sizeof(struct conn *));
     if (s->live == NULL || !timer_heap_init(&s->timers, max + 1) ||

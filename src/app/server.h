@@ -12,6 +12,7 @@
 
 #include "app/conn.h"
 #include "app/listeners.h"
+#include "app/metrics.h"
 #include "app/peers.h"
 
 #include <stddef.h>
@@ -41,6 +42,8 @@ struct server_options {
     struct peers_rules peers; /* limits by address */
 
     bool proxy_protocol; /* trusted peers begin with a PROXY header */
+    struct conn_rules metrics_rules;      /* of those that come for metrics */
+    struct metrics *metrics;              /* where to count */
     const struct server_service *service; /* NULL: none */
     /* Load the certificate. NULL when no listener has TLS. */
     struct tls_server *(*load_tls)(void *ctx, struct error *err);
@@ -48,6 +51,15 @@ struct server_options {
 };
 
 struct server;
+
+/* How many connections are in which state, and what they have moved. */
+struct server_census {
+    size_t handshake, login, live, closing;
+    uint64_t received, sent; /* bytes, of these and of all that have ended */
+    struct tls_counts handshakes;
+};
+
+struct server_census server_census(const struct server *s);
 
 /*
  * Take memory and certificate, and block the signals.

@@ -42,27 +42,55 @@ static void add_conn(struct server *s, struct conn *c, struct peer *peer)
 static void refuse(struct server *s, const struct conn_arrival *arrival,
                    const char *why)
 {
+    metrics_count(&s->options->metrics->refused, why);
     server_complain(s, "connection_refused", why);
     close(arrival->fd);
 }
 
-static void start_conn(struct server *s, struct conn_arrival *arrival)
+/* Players and those that come for metrics do not take each other's places. */
+static bool has_place(const struct server *s, enum listener_kind kind)
 {
-    struct conn *c = pool_take(&s->pool);
-    struct peer *peer = NULL;
+    if (kind == LISTENER_METRICS)
+        return s->metrics_count < SERVER_METRICS_MAX;
+    return s->live_count - s->metrics_count < s->options->max_connections;
+}
+
+/* Whoever may reach the port of the metrics is trusted. returns: NULL, or why
+ * it may not come in */
+static const char *judge_arrival(struct server *s, enum listener_kind kind,
+                                 struct conn_arrival *arrival,
+                                 struct peer **peer)
+{
+    *peer = NULL;
+    arrival->is_trusted = true;
+    if (kind == LISTENER_METRICS)
+        return NULL;
+    const char *why = peers_join(s->peers, &arrival->address, s->now_ms, peer);
+    arrival->is_trusted = *peer == NULL;
+    arrival->expects_proxy = s->options->proxy_protocol && arrival->is_trusted;
+    return why;
+}
+
+static void start_conn(struct server *s, enum listener_kind kind,
+                       struct conn_arrival *arrival)
+{
+    const struct conn_rules *rules = kind == LISTENER_METRICS
+                                         ? &s->options->metrics_rules
+                                         : &s->options->rules;
+    struct conn *c = has_place(s, kind) ? pool_take(&s->pool) : NULL;
+    struct peer *peer;
     struct error err;
 
     if (c == NULL) {
         refuse(s, arrival, "--max-connections is reached");
         return;
     }
-    const char *why = peers_join(s->peers, &arrival->address, s->now_ms, &peer);
-    arrival->is_trusted = peer == NULL;
-    arrival->expects_proxy = s->options->proxy_protocol && arrival->is_trusted;
+    const char *why = judge_arrival(s, kind, arrival, &peer);
     if (why == NULL &&
-        conn_open(c, &s->options->rules, c + 1, arrival, s->now_ms, &err) != 0)
+        conn_open(c, rules, c + 1, arrival, s->now_ms, &err) != 0)
         why = err.text;
     if (why == NULL) {
+        s->metrics_count += kind == LISTENER_METRICS;
         add_conn(s, c, peer);
         return;
     }
@@ -75,11 +103,14 @@ static void start_conn(struct server *s, struct conn_arrival *arrival)
 /* returns: may there be more to accept? */
 static bool accept_one(struct server *s, const struct listener *l)
 {
-    struct conn_arrival arrival = {.tls = l->is_tls ? s->tls : NULL};
+    struct conn_arrival arrival = {
+        .tls = l->kind == LISTENER_TLS ? s->tls : NULL,
+    };
 
     arrival.fd = net_accept(l->fd, &arrival.address);
     if (arrival.fd >= 0) {
-        start_conn(s, &arrival);
+        s->options->metrics->accepted++;
+        start_conn(s, l->kind, &arrival);
         return true;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||

@@ -65,6 +65,62 @@ void server_settle(struct server *s, struct conn *c)
     timer_set(&s->timers, &c->timer, conn_due_ms(c));
 }
 
+static bool is_for_metrics(const struct server *s, const struct conn *c)
+{
+    return c->rules == &s->options->metrics_rules;
+}
+
+static void count_end(struct server *s, const struct conn *c)
+{
+    struct metrics *m = s->options->metrics;
+
+    metrics_count(&m->closed, conn_end(c));
+    m->received += c->link.received;
+    m->sent += c->link.sent;
+    if (!link_is_established(&c->link))
+        m->handshakes_failed++;
+    s->metrics_count -= is_for_metrics(s, c);
+}
+
+static void count_state(struct server_census *census, const struct conn *c)
+{
+    switch (c->state == CONN_CARRY ? c->session.state : SESSION_DONE) {
+    case SESSION_UPGRADE:
+        census->handshake++;
+        break;
+    case SESSION_AUTH:
+        census->login++;
+        break;
+    case SESSION_LIVE:
+        census->live++;
+        break;
+    case SESSION_CLOSING:
+    case SESSION_DONE:
+        census->closing++;
+        break;
+    }
+}
+
+struct server_census server_census(const struct server *s)
+{
+    struct server_census census = {
+        .received = s->options->metrics->received,
+        .sent = s->options->metrics->sent,
+    };
+
+    if (s->tls != NULL)
+        census.handshakes = tls_server_counts(s->tls);
+    for (size_t i = 0; i < s->live_count; i++) {
+        const struct conn *c = s->live[i];
+
+        census.received += c->link.received;
+        census.sent += c->link.sent;
+        if (!is_for_metrics(s, c))
+            count_state(&census, c);
+    }
+    return census;
+}
+
 static void log_end(const struct conn *c)
 {
     char peer[NET_NAME_MAX];
@@ -85,7 +141,9 @@ void server_sweep(struct server *s)
         struct conn *c = CONN_OF(s->dead.next, dead);
         struct conn *last = s->live[s->live_count - 1];
 
-        log_end(c);
+        if (!is_for_metrics(s, c))
+            log_end(c);
+        count_end(s, c);
         list_remove(&c->dead);
         list_remove(&c->waiting);
         list_remove(&c->runnable);

@@ -62,6 +62,7 @@ static void reload(struct server *s)
                   LOG_TEXT("kept", "the certificate in use"));
         return;
     }
+    tls_server_succeed(tls, s->tls);
     tls_server_release(s->tls);
     s->tls = tls;
 }

@@ -24,6 +24,7 @@ struct server {
 
     struct conn **live;
     size_t live_count;
+    size_t metrics_count; /* of these, come for metrics */
     struct list waiting;  /* connections whose output waits for a commit */
     struct list runnable; /* those with input left from the last turn */
     struct list dead;     /* those to be swept at the end of this one */
@@ -70,6 +71,9 @@ void server_handle_signals(struct server *s);
 
 #define CONN_OF(node, member) LIST_OWNER(node, struct conn, member)
 
-enum { COMPLAINT_MS = 10000 /* between two log lines about a limit */ };
+enum {
+    COMPLAINT_MS = 10000,   /* between two log lines about a limit */
+    SERVER_METRICS_MAX = 16 /* connections for metrics, beside the others */
+};
 
 #endif

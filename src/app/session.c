@@ -252,7 +252,8 @@ static size_t feed_head(struct session *s, const uint8_t *in, size_t len)
         &(struct upgrade_input){s->mem, s->head_len, before}, &answer);
     if (answer.len == 0)
         return taken;
-    bool is_queued = buf_append(&s->out, answer.text, answer.len);
+    bool is_queued = buf_append(&s->out, answer.text, answer.len) &&
+                     buf_append(&s->out, answer.body.ptr, answer.body.len);
     assert(is_queued);
     if (!answer.is_upgrade) {
         finish(s, answer.end);

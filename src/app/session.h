@@ -38,6 +38,11 @@ struct session_app {
                        struct span payload);
     /* Why the service is not ready, one line; NULL when it is. */
     const char *(*unready_reason)(void *ctx);
+    /*
+     * What else there is to GET; NULL: nothing. Without bytes: not here. It
+     * stays valid until the next call, and fits into output_max.
+     */
+    struct span (*document)(void *ctx, struct span path);
     size_t reply_max; /* bytes of the longest payload of a reply */
     bool accepts_binary;
     bool needs_login; /* AUTH comes before LIVE */

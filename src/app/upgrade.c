@@ -101,15 +101,45 @@ static void answer_health(const struct http_request *req, const char *trouble,
         "health answered");
 }
 
+/* --- Documents --- */
+
+static struct span find_document(const struct session_rules *rules,
+                                 struct span path)
+{
+    const struct session_app *app = &rules->app;
+
+    return app->document == NULL ? (struct span){0}
+                                 : app->document(app->ctx, path);
+}
+
+static void answer_document(const struct http_request *req, struct span body,
+                            struct upgrade_answer *out)
+{
+    bool is_head = out->is_head;
+
+    if (!is_head && !span_equals(req->method, span_of("GET"))) {
+        refuse_method(out, "Allow: GET, HEAD\r\n");
+        return;
+    }
+    out->is_head = true; /* the body is too long for the text */
+    put_answer(out, (struct http_answer){.status = 200, .body = body},
+               "document answered");
+    if (!is_head)
+        out->body = body;
+}
+
 /* --- Routes --- */
 
 static void route(const struct session_rules *rules, bool is_tls,
                   const struct http_request *req, struct upgrade_answer *out)
 {
     struct span path = http_target_path(req->target);
+    struct span document = find_document(rules, path);
 
     out->is_head = span_equals(req->method, span_of("HEAD"));
-    if (span_equals(path, span_of("/health")))
+    if (document.len > 0)
+        answer_document(req, document, out);
+    else if (span_equals(path, span_of("/health")))
         answer_health(req, NULL, out);
     else if (span_equals(path, span_of("/ready")))
         answer_health(req, rules->app.unready_reason(rules->app.ctx), out);
@@ -126,6 +156,7 @@ size_t upgrade_answer_head(const struct session_rules *rules, bool is_tls,
     struct http_request req;
 
     out->len = 0;
+    out->body = (struct span){0};
     out->is_head = false;
     out->is_upgrade = false;
     if (!http_may_be_request(input->head, input->len)) {

@@ -4,6 +4,7 @@
  *   GET /ws      the WebSocket handshake
  *   GET /health  200 OK: the process answers
  *   GET /ready   200 OK, or 503 with the reason
+ *   GET …        a document of the app's
  */
 #ifndef APP_UPGRADE_H
 #define APP_UPGRADE_H
@@ -20,10 +21,11 @@ struct upgrade_input {
 
 struct upgrade_answer {
     char text[UPGRADE_ANSWER_MAX];
-    size_t len;      /* 0: the head is not complete yet */
-    bool is_head;    /* the method is HEAD: no body is written */
-    bool is_upgrade; /* 101 */
-    const char *end; /* why the session ends then; static text */
+    size_t len;       /* 0: the head is not complete yet */
+    struct span body; /* what follows the text */
+    bool is_head;     /* the method is HEAD: no body is written */
+    bool is_upgrade;  /* 101 */
+    const char *end;  /* why the session ends then; static text */
 };
 
 /*

@@ -9,6 +9,9 @@
 /* Milliseconds that only go forward, for deadlines. */
 int64_t clock_monotonic_ms(void);
 
+/* The same in microseconds, to measure with. */
+int64_t clock_monotonic_us(void);
+
 /* UTC seconds since 1970, for tokens. */
 int64_t clock_utc_s(void);
 

@@ -6,6 +6,7 @@
 #include "sys/committer.h"
 
 #include "base/sort.h"
+#include "sys/clock.h"
 #include "sys/journal.h"
 
 #include <assert.h>
@@ -57,6 +58,7 @@ struct committer {
     int64_t retry_ms;     /* monotonic */
     uint64_t dropped;     /* touches */
     bool is_healthy;
+    struct committer_commit last;
     struct recent recent[RECENT_SLOTS];
 
     /* Between both, under the lock. */
@@ -66,14 +68,15 @@ struct committer {
     struct batch slot;
     struct error slot_error;
     bool slot_failed;
+    int64_t slot_us; /* that its commit took */
     bool is_working; /* the thread is in the store */
     bool is_stopping;
     struct error fold_error;
     bool has_fold_error;
+    size_t journal_len; /* touches since the last fold, as far as known */
 
     /* The thread's own. */
     struct journal_fold *fold;
-    size_t journal_len; /* touches since the last fold, as far as known */
 };
 
 /* --- The thread --- */
@@ -83,7 +86,6 @@ static int fold_once(struct committer *c, struct error *err)
 {
     if (c->fold == NULL) {
         c->fold = journal_fold_begin(c->store, err);
-        c->journal_len = 0; /* from here on: what the fold does not hold */
         if (c->fold == NULL)
             return -1;
         size_t damaged = journal_fold_damaged(c->fold);
@@ -106,6 +108,8 @@ static void fold_meanwhile(struct committer *c)
     struct error err;
 
     c->is_working = true;
+    if (c->fold == NULL)
+        c->journal_len = 0; /* from here on: what the fold does not hold */
     pthread_mutex_unlock(&c->lock);
     bool has_trouble = fold_once(c, &err) != 0;
     pthread_mutex_lock(&c->lock);
@@ -149,9 +153,12 @@ static void commit_slot(struct committer *c)
 
     c->is_working = true;
     pthread_mutex_unlock(&c->lock);
+    int64_t begin_us = clock_monotonic_us();
     bool failed =
         journal_append(c->store, c->slot.touches, c->slot.count, &err) != 0;
+    int64_t end_us = clock_monotonic_us();
     pthread_mutex_lock(&c->lock);
+    c->slot_us = end_us - begin_us;
     c->slot_failed = failed;
     if (failed)
         c->slot_error = err;
@@ -345,6 +352,8 @@ static bool take_slot(struct committer *c, bool *failed, struct error *err)
         *failed = c->slot_failed;
         if (*failed)
             *err = c->slot_error;
+        else
+            c->last = (struct committer_commit){c->slot.count, c->slot_us};
     }
     pthread_mutex_unlock(&c->lock);
     return is_done;
@@ -426,6 +435,19 @@ bool committer_is_stalled(struct committer *c, int64_t now_ms)
 int64_t committer_retry_ms(const struct committer *c)
 {
     return c->is_healthy ? INT64_MAX : c->retry_ms;
+}
+
+struct committer_commit committer_last_commit(const struct committer *c)
+{
+    return c->last;
+}
+
+size_t committer_journal_len(struct committer *c)
+{
+    pthread_mutex_lock(&c->lock);
+    size_t len = c->journal_len;
+    pthread_mutex_unlock(&c->lock);
+    return len;
 }
 
 uint64_t committer_dropped(const struct committer *c)

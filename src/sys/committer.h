@@ -104,6 +104,18 @@ bool committer_is_stalled(struct committer *c, int64_t now_ms);
 /* When committer_submit should be called even without news; INT64_MAX never. */
 int64_t committer_retry_ms(const struct committer *c);
 
+/* A commit that has succeeded. */
+struct committer_commit {
+    size_t touches;
+    int64_t us; /* that it took, the disk included */
+};
+
+/* The last one that was collected. */
+struct committer_commit committer_last_commit(const struct committer *c);
+
+/* Touches that the journal holds. */
+size_t committer_journal_len(struct committer *c);
+
 /* Touches dropped because the queue was full while commits failed. */
 uint64_t committer_dropped(const struct committer *c);
 

@@ -141,6 +141,7 @@ enum link_result link_receive(struct link *l)
     if (n < 0)
         return socket_result(l, n);
     l->has_received = true;
+    l->received += (size_t)n;
     if (l->tls == NULL)
         buf_commit(&l->in, (size_t)n);
     else
@@ -158,6 +159,7 @@ enum link_result link_send(struct link *l)
     ssize_t n = send(l->fd, bytes, len, MSG_NOSIGNAL);
     if (n <= 0)
         return socket_result(l, n);
+    l->sent += (size_t)n;
     if (l->tls == NULL)
         buf_consume(&l->out, (size_t)n);
     else

@@ -24,6 +24,7 @@ struct link {
     int fd;                     /* non-blocking socket */
     struct tls_conn *tls;       /* NULL: plain */
     struct buf in, out;         /* plain only */
+    uint64_t received, sent;    /* bytes of the socket */
     int socket_error;           /* errno of what broke it; 0 = none */
     bool has_ended;             /* the peer sends no more */
     bool has_received;          /* at least one byte */

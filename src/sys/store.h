@@ -75,6 +75,13 @@ enum store_found store_find(struct store *s, const uint8_t key[TOKEN_KEY_LEN],
  */
 int store_revision(struct store *s, uint64_t *revision, struct error *err);
 
+struct store_usage {
+    uint64_t used, max; /* bytes of the map */
+};
+
+/* Zeros when the store is not open. */
+struct store_usage store_usage(const struct store *s);
+
 /* End the turn's read transaction, if one was begun. */
 void store_end_reads(struct store *s);
 

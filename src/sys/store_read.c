@@ -77,6 +77,18 @@ int store_revision(struct store *s, uint64_t *revision, struct error *err)
     return rc == 0 ? 0 : store_explain(s, rc, "read its revision", err);
 }
 
+struct store_usage store_usage(const struct store *s)
+{
+    struct store_usage usage = {0, 0};
+    MDB_envinfo info;
+
+    if (s->env == NULL || mdb_env_info(s->env, &info) != 0)
+        return usage;
+    usage.used = (info.me_last_pgno + 1) * s->view.page_size;
+    usage.max = info.me_mapsize;
+    return usage;
+}
+
 /* --- The checksum key --- */
 
 enum { SAMPLE_MAX = 256, SAMPLE_LEAST = 8 }; /* records */

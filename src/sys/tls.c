@@ -18,9 +18,16 @@ enum {
 /* 2 to the power of the curve's number, as BearSSL has it. */
 #define CURVE(id) ((uint32_t)1 << (id))
 
+/* BearSSL's cache, with an eye on what it is asked. */
+struct session_cache {
+    const br_ssl_session_cache_class *vtable;
+    br_ssl_session_cache_lru lru;
+    struct tls_counts counts;
+};
+
 struct tls_server {
     br_ssl_server_context template; /* set up once, copied per connection */
-    br_ssl_session_cache_lru cache;
+    struct session_cache cache;
     struct cert *cert;
     size_t holders; /* owner and connections */
     br_ec_impl curves;
@@ -35,6 +42,33 @@ struct tls_conn {
     uint8_t output[OUTPUT_LEN];
     uint8_t input[BR_SSL_BUFSIZE_INPUT];
 };
+
+/* --- Sessions: the engine saves one at the end of a full handshake --- */
+
+static void save_session(const br_ssl_session_cache_class **ctx,
+                         br_ssl_server_context *engine,
+                         const br_ssl_session_parameters *session)
+{
+    struct session_cache *c = (struct session_cache *)(void *)ctx;
+
+    c->counts.full++;
+    c->lru.vtable->save(&c->lru.vtable, engine, session);
+}
+
+static int load_session(const br_ssl_session_cache_class **ctx,
+                        br_ssl_server_context *engine,
+                        br_ssl_session_parameters *session)
+{
+    struct session_cache *c = (struct session_cache *)(void *)ctx;
+    int found = c->lru.vtable->load(&c->lru.vtable, engine, session);
+
+    if (found)
+        c->counts.resumed++;
+    return found;
+}
+
+static const br_ssl_session_cache_class cache_class = {
+    sizeof(struct session_cache), save_session, load_session};
 
 /* --- What all connections share --- */
 
@@ -115,7 +149,9 @@ static void set_up(struct tls_server *t)
     set_key(&t->template, t->cert);
     br_ssl_engine_add_flags(engine, BR_OPT_ENFORCE_SERVER_PREFERENCES |
                                         BR_OPT_NO_RENEGOTIATION);
-    br_ssl_session_cache_lru_init(&t->cache, t->cache_mem, SESSION_CACHE_LEN);
+    br_ssl_session_cache_lru_init(&t->cache.lru, t->cache_mem,
+                                  SESSION_CACHE_LEN);
+    t->cache.vtable = &cache_class;
     br_ssl_server_set_cache(&t->template, &t->cache.vtable);
 }
 
@@ -132,6 +168,16 @@ struct tls_server *tls_server_new(struct cert *cert, struct error *err)
     t->holders = 1;
     set_up(t);
     return t;
+}
+
+struct tls_counts tls_server_counts(const struct tls_server *t)
+{
+    return t->cache.counts;
+}
+
+void tls_server_succeed(struct tls_server *t, const struct tls_server *old)
+{
+    t->cache.counts = old->cache.counts;
 }
 
 void tls_server_release(struct tls_server *t)

@@ -33,6 +33,16 @@ struct tls_conn;
  */
 struct tls_server *tls_server_new(struct cert *cert, struct error *err);
 
+/* Handshakes that were completed. */
+struct tls_counts {
+    uint64_t full, resumed;
+};
+
+struct tls_counts tls_server_counts(const struct tls_server *t);
+
+/* Go on with the counts of the one whose place it takes. */
+void tls_server_succeed(struct tls_server *t, const struct tls_server *old);
+
 /*
  * Give up the owner's hold. It is freed, its key wiped, when the last
  * connection made with it has ended. NULL is allowed.

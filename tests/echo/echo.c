@@ -95,12 +95,16 @@ static struct server_options make_options(struct echo_options *echo)
 static int run(struct echo_options *echo)
 {
     struct server_options options = make_options(echo);
+    struct metrics metrics;
     struct server *server = NULL;
     struct error err;
 
-    if (listeners_open(&options.listeners, &echo->listen, true, &err) == 0 &&
-        listeners_open(&options.listeners, &echo->listen_plain, false, &err) ==
-            0)
+    metrics_init(&metrics);
+    options.metrics = &metrics;
+    if (listeners_open(&options.listeners, &echo->listen, LISTENER_TLS, &err) ==
+            0 &&
+        listeners_open(&options.listeners, &echo->listen_plain, LISTENER_PLAIN,
+                       &err) == 0)
         server = server_new(&options, &err);
     if (server == NULL) {
         fprintf(stderr, "echo: %s\n", err.text);

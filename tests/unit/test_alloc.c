@@ -575,12 +575,15 @@ static struct tls_server *load_tls(void *ctx, struct error *err)
     return cert == NULL ? NULL : tls_server_new(cert, err);
 }
 
+static struct metrics metrics;
+
 /* As app/serve does it; a signal is waiting when it begins to serve. */
 static bool serve_one_signal(struct lobby *lobby, struct error *err)
 {
     const struct option_list addresses = {.item = {"127.0.0.1:0"}, .count = 1};
     const struct server_service service = lobby_service(lobby);
     struct server_options o = {
+        .metrics = &metrics,
         .rules = {.session = session_rules_of(lobby),
                   .flush_ms = 5000,
                   .linger_ms = 2000},
@@ -591,7 +594,7 @@ static bool serve_one_signal(struct lobby *lobby, struct error *err)
         .tls_ctx = &certs,
     };
 
-    if (listeners_open(&o.listeners, &addresses, true, err) != 0)
+    if (listeners_open(&o.listeners, &addresses, LISTENER_TLS, err) != 0)
         return false;
     struct server *server = server_new(&o, err);
     if (server == NULL)
@@ -605,8 +608,10 @@ static bool serve_one_signal(struct lobby *lobby, struct error *err)
 
 static bool run_serve(struct error *err)
 {
+    metrics_init(&metrics);
     struct store *s = open_store(err);
-    struct lobby *lobby = s == NULL ? NULL : lobby_new(s, MESSAGE_MAX, err);
+    struct lobby *lobby =
+        s == NULL ? NULL : lobby_new(s, MESSAGE_MAX, &metrics, err);
     bool ok = lobby != NULL && serve_one_signal(lobby, err);
 
     lobby_free(lobby);
@@ -711,8 +716,10 @@ static bool connect_once(struct talk *t, void *mem, struct error *err)
 static bool run_connection(struct error *err)
 {
     static _Alignas(64) uint8_t mem[1 << 18];
+    metrics_init(&metrics);
     struct store *s = open_store(err);
-    struct lobby *lobby = s == NULL ? NULL : lobby_new(s, MESSAGE_MAX, err);
+    struct lobby *lobby =
+        s == NULL ? NULL : lobby_new(s, MESSAGE_MAX, &metrics, err);
     struct talk t = {.now = 50000};
 
     if (lobby == NULL)

@@ -266,7 +266,7 @@ static void expiries(void **state)
 static void public_id(void **state)
 {
     const uint8_t bytes[TOKEN_KEY_LEN] = {0x01, 0x23, 0x45, 0x89,
-                                        0xab, 0xef, 0xff};
+                                          0xab, 0xef, 0xff};
     char id[TOKEN_ID_LEN + 1];
     (void)state;
 

@@ -1,0 +1,180 @@
+"""GET /metrics on a listener of its own: exact counts after known deeds."""
+
+import json
+import re
+import socket
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from conftest import EXPIRED, REPO, SECOND, UNKNOWN, VALID, wait_until
+
+DOCS = REPO / "docs"
+
+
+@pytest.fixture
+def measured(server_factory):
+    return server_factory("--metrics", "127.0.0.1:0")
+
+
+def metrics_port(server):
+    server.wait_log("listening http://")
+    return int(re.search(r"listening http://127\.0\.0\.1:(\d+)/metrics",
+                         server.log_text())[1])
+
+
+def fetch(server, path="/metrics"):
+    url = "http://127.0.0.1:%d%s" % (metrics_port(server), path)
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        assert answer.status == 200
+        return answer.read().decode()
+
+
+def scrape(server):
+    """All samples, as {"name{labels}": value}."""
+    samples = {}
+    for line in fetch(server).splitlines():
+        if not line.startswith("#"):
+            name, _, value = line.rpartition(" ")
+            assert name not in samples, "twice: " + name
+            samples[name] = float(value)
+    return samples
+
+
+def logins(samples, result):
+    return samples['openchampps_logins_total{result="%s"}' % result]
+
+
+def test_logins_are_counted(measured):
+    with measured.open() as client:
+        for _ in range(3):
+            assert client.login(VALID)["type"] == "auth_success"
+        client.login(SECOND)
+        client.login(UNKNOWN)
+        client.login(EXPIRED)
+        client.login("no token")
+        samples = scrape(measured)
+        assert logins(samples, "success") == 4
+        assert logins(samples, "invalid") == 2
+        assert logins(samples, "malformed") == 1
+        assert logins(samples, "damaged") == logins(samples, "failed") == 0
+        assert samples["openchampps_login_seconds_count"] == 4
+        assert 0 < samples["openchampps_login_seconds_sum"] < 10
+        commits = samples["openchampps_commit_seconds_count"]
+        assert 2 <= commits <= 4
+        assert samples["openchampps_commit_touches_count"] == commits
+        assert samples["openchampps_commit_touches_sum"] == commits
+        assert samples["openchampps_journal_touches"] == commits
+
+
+def test_connections_are_counted(measured):
+    with measured.open(token=VALID), measured.open(), \
+            socket.create_connection(("127.0.0.1", measured.port)):
+        states = {"live": 1, "login": 1, "handshake": 1, "closing": 0}
+
+        def has_states():
+            samples = scrape(measured)
+            return all(samples['openchampps_connections{state="%s"}' % s] == n
+                       for s, n in states.items())
+        wait_until(has_states, 5)
+        samples = scrape(measured)
+        assert samples['openchampps_tls_handshakes_total{result="full"}'] == 2
+        assert samples["openchampps_received_bytes_total"] > 500
+        assert samples["openchampps_sent_bytes_total"] > 1000
+    measured.get("/health", tls=False)
+    closed = 'openchampps_connections_closed_total{reason="health answered"}'
+    wait_until(lambda: scrape(measured).get(closed) == 1, 5)
+    failed = 'openchampps_tls_handshakes_total{result="failed"}'
+    wait_until(lambda: scrape(measured)[failed] == 1, 5)
+
+
+def test_refusals_are_counted(server_factory):
+    server = server_factory("--metrics", "127.0.0.1:0",
+                            "--max-connections", "1")
+    with server.open(token=VALID):
+        with socket.create_connection(("127.0.0.1", server.port)) as refused:
+            assert refused.recv(1) == b""
+        # Those who come for metrics have places of their own.
+        samples = scrape(server)
+    assert samples["openchampps_connections_refused_total"
+                   '{reason="--max-connections is reached"}'] == 1
+
+
+def test_places_for_metrics_are_few(measured):
+    address = ("127.0.0.1", metrics_port(measured))
+    held = [socket.create_connection(address) for _ in range(16)]
+    time.sleep(0.2)
+    with socket.create_connection(address) as one_more:
+        one_more.settimeout(5)
+        assert one_more.recv(1) == b""
+    with measured.open() as client:
+        assert client.login(VALID)["type"] == "auth_success"
+    for connection in held:
+        connection.close()
+    wait_until(lambda: not isinstance(try_fetch(measured), OSError), 5)
+
+
+def try_fetch(server):
+    try:
+        return fetch(server)
+    except OSError as error:
+        return error
+
+
+def test_other_paths(measured):
+    assert fetch(measured, "/health") == "OK"
+    assert fetch(measured, "/ready") == "OK"
+    for path in ("/", "/ws", "/metrics/"):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            fetch(measured, path)
+        assert error.value.code == 404
+    # Players' ports do not tell.
+    assert measured.get("/metrics").status == 404
+    assert measured.get("/metrics", tls=False).status == 404
+
+
+def test_reload_keeps_the_counts(measured):
+    full = 'openchampps_tls_handshakes_total{result="full"}'
+    measured.open(token=VALID).close()
+    assert scrape(measured)[full] == 1
+    seen = measured.log_text().count("event=certificate ")
+    measured.signal(1)
+    wait_until(lambda: measured.log_text().count("event=certificate ") > seen,
+               5)
+    assert scrape(measured)[full] == 1
+
+
+def test_format(measured):
+    """Every sample belongs to a family that says what it is."""
+    text = fetch(measured)
+    families = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
+    assert len(families) == len(re.findall(r"^# HELP ", text, re.M)) > 15
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        name = re.match(r'[a-z_]+', line)[0]
+        family = re.sub(r"_(bucket|sum|count)$", "", name)
+        assert name in families or families.get(family) == "histogram", line
+        assert (families.get(name) == "counter") == name.endswith("_total")
+        assert re.fullmatch(r'[a-z_]+(\{[a-z]+="[^"\n]*"\})? [0-9.]+', line)
+
+
+def test_dashboard_and_alerts_name_what_is_there(measured):
+    with measured.open(token=VALID):
+        known = {re.match(r"[a-z_]+", name)[0] for name in scrape(measured)}
+    known |= {"openchampps_connections_refused_total",
+              "openchampps_connections_closed_total"}
+    dashboard = (DOCS / "grafana.json").read_text()
+    json.loads(dashboard)
+    for text in (dashboard, (DOCS / "alerts.yml").read_text(),
+                 (DOCS / "metrics.md").read_text()):
+        named = set(re.findall(r"\bopenchampps_[a-z_]+|\bprocess_[a-z_]+",
+                               text))
+        assert named
+        for name in named:
+            assert name in known or name + "_count" in known, name
+    table = (DOCS / "metrics.md").read_text()
+    for name in known:
+        assert re.sub(r"_(bucket|sum|count)$", "", name) in table, name
