@@ -5,7 +5,7 @@
 #include "app/server_state.h"
 
 enum {
-    REVIEW_MS = 250,   /* between two looks whether a review is due */
+    REVIEW_MS = 250,   /* between two looks, and for a review's whole */
     REVIEW_SLICE = 256 /* connections in one turn: under a millisecond */
 };
 
@@ -34,6 +34,17 @@ static bool is_due(struct server *s)
 }
 
 /*
+ * How many may still be left to judge. Turns that are long, in a storm of
+ * handshakes, are few: each has its part of the whole.
+ */
+static size_t may_be_left(const struct server *s)
+{
+    int64_t rest_ms = s->review_at_ms - s->now_ms;
+
+    return rest_ms <= 0 ? 0 : s->live_count * (size_t)rest_ms / REVIEW_MS;
+}
+
+/*
  * From the end of the list to its start. One that is moved into the place of
  * one that has ended moves down: it is judged twice, never missed. Those that
  * come in the meantime log in under what holds now.
@@ -44,7 +55,9 @@ void server_review(struct server *s)
         s->review_left = s->live_count;
     if (s->review_left > s->live_count)
         s->review_left = s->live_count;
-    for (int i = 0; i < REVIEW_SLICE && s->review_left > 0; i++)
+    size_t most = may_be_left(s);
+    for (int i = 0;
+         s->review_left > 0 && (i < REVIEW_SLICE || s->review_left > most); i++)
         judge(s, s->live[--s->review_left]);
 }
 
