@@ -9,6 +9,7 @@
 
 enum {
     OTHER_DESCRIPTORS = 64, /* besides the connections */
+    TIMERS_MAX = 256        /* in one turn: thousands can be due together */
 };
 
 /* --- One turn --- */
@@ -85,9 +86,10 @@ static void handle_wake(struct server *s)
 
 static void handle_timers(struct server *s)
 {
-    struct timer *due;
-
-    while ((due = timer_take_due(&s->timers, s->now_ms)) != NULL) {
+    for (int i = 0; i < TIMERS_MAX; i++) {
+        struct timer *due = timer_take_due(&s->timers, s->now_ms);
+        if (due == NULL)
+            return;
         if (due == &s->wake) {
             handle_wake(s);
             continue;
