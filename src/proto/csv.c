@@ -21,6 +21,7 @@ void csv_init(struct csv *c, uint8_t *row, size_t cap)
     c->row = row;
     c->row_cap = cap;
     c->state = CSV_BOM;
+    c->row_line = 1;
     c->line = 1;
     c->column = 1;
 }
@@ -162,6 +163,8 @@ static enum csv_event step_start(struct csv *c, const uint8_t *in, size_t *used)
         return CSV_NONE;
     }
     c->after_cr = false;
+    c->row_offset = c->offset;
+    c->row_line = c->line;
     c->row_len = 0;
     c->field_count = 0;
     c->state = CSV_FIELD;
@@ -284,6 +287,7 @@ size_t csv_feed(struct csv *c, const uint8_t *in, size_t len,
         size_t used;
         *event = step(c, in + done, len - done, &used);
         done += used;
+        c->offset += used;
     }
     return done;
 }

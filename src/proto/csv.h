@@ -1,12 +1,14 @@
 /*
  * CSV push parser: bytes in, one row at a time out.
  *
- * Reads RFC 4180 the way Python's csv module does (dialect excel, strict),
- * with these choices where the two leave room:
+ * Reads RFC 4180 the way Python's csv module does (dialect excel, strict: text
+ * after a closing quote and an unterminated quote are errors), with these
+ * choices where the two leave room:
  * - CR LF, LF and CR each end a line; blank lines are skipped;
  * - a UTF-8 byte order mark before the first row is dropped;
  * - the last row needs no line end;
- * - a quote inside an unquoted field and a NUL byte are errors.
+ * - stricter on purpose: a quote inside an unquoted field and a NUL byte are
+ *   errors, and so is a row that is too long.
  * Fields are bytes: whether they are UTF-8 is for the caller to judge.
  *
  * After an error the parser skips to the next line end and goes on, so that
@@ -47,8 +49,8 @@ struct csv_field {
 
 /*
  * Read by the caller after an event: fields and field_count after CSV_ROW;
- * reason, error_line and error_column after CSV_ERROR. The rest is the
- * parser's own.
+ * reason, error_line and error_column after CSV_ERROR; row_offset and row_line
+ * after both. The rest is the parser's own.
  */
 struct csv {
     struct csv_field fields[CSV_FIELD_MAX];
@@ -56,6 +58,8 @@ struct csv {
     const char *reason;    /* static text, a phrase for a person */
     uint64_t error_line;   /* 1-based */
     uint64_t error_column; /* in bytes, 1-based; a BOM does not count */
+    uint64_t row_offset;   /* bytes of the input before this row */
+    uint64_t row_line;     /* where it starts, 1-based */
 
     uint8_t *row;   /* caller's storage, row_cap bytes */
     size_t row_cap; /* bytes */
@@ -63,6 +67,7 @@ struct csv {
     enum csv_state state;
     bool after_cr;   /* the byte before was CR: an LF belongs to it */
     size_t bom_len;  /* bytes of the BOM matched, 0..3 */
+    uint64_t offset; /* bytes consumed */
     uint64_t line;   /* of the next byte, 1-based */
     uint64_t column; /* of the next byte, 1-based */
 };

@@ -6,8 +6,7 @@
 
 enum { MINUTE_S = 60, HOUR_S = 3600, DAY_S = 86400 };
 
-#define FIRST_S INT64_C(-62135596800) /* 0001-01-01 00:00:00 */
-#define LAST_S  INT64_C(253402300799) /* 9999-12-31 23:59:59 */
+#define LAST_S INT64_C(253402300799) /* 9999-12-31 23:59:59 */
 
 /* The rest of the text, while it is read. */
 struct cursor {
@@ -129,6 +128,34 @@ static int parse_zone(struct cursor *c, int *zone_s)
     return TIMESTAMP_OK;
 }
 
+/* +HHMM: as people type it, but as no time in a file has it */
+static bool expand_zone(struct span text, uint8_t expanded[6])
+{
+    if (text.len != 5 || !is_digit(text.ptr[3]))
+        return false;
+    memcpy(expanded, text.ptr, 3);
+    expanded[3] = ':';
+    memcpy(expanded + 4, text.ptr + 3, 2);
+    return true;
+}
+
+bool timestamp_parse_zone(struct span text, int *zone_s)
+{
+    uint8_t expanded[6];
+    int offset = 0;
+
+    if (expand_zone(text, expanded))
+        text = (struct span){expanded, sizeof expanded};
+    if (!span_equals_nocase(text, span_of("UTC"))) {
+        struct cursor c = {text.ptr, text.ptr + text.len};
+        if (is_at_end(&c) || parse_zone(&c, &offset) != TIMESTAMP_OK ||
+            !is_at_end(&c))
+            return false;
+    }
+    *zone_s = offset;
+    return true;
+}
+
 static int parse_epoch(struct span text, int64_t *utc_s)
 {
     int64_t value = 0;
@@ -150,7 +177,7 @@ static int to_utc(struct civil t, int zone_s, int64_t *utc_s)
     int64_t utc = civil_to_unix(&t) - zone_s;
     if (is_leap_second && (utc + 1) % DAY_S != 0)
         return TIMESTAMP_BAD_LEAP;
-    if (utc < FIRST_S || utc > LAST_S)
+    if (utc < TIMESTAMP_FIRST_S || utc > LAST_S)
         return TIMESTAMP_BAD_YEAR;
     *utc_s = utc;
     return TIMESTAMP_OK;
@@ -231,9 +258,10 @@ static char *put_digits(char *out, int number, int digits, char after)
 
 void timestamp_format(int64_t utc_s, char out[TIMESTAMP_TEXT_SIZE])
 {
-    struct civil t = civil_from_unix(utc_s < FIRST_S  ? FIRST_S
-                                     : utc_s > LAST_S ? LAST_S
-                                                      : utc_s);
+    struct civil t =
+        civil_from_unix(utc_s < TIMESTAMP_FIRST_S ? TIMESTAMP_FIRST_S
+                        : utc_s > LAST_S          ? LAST_S
+                                                  : utc_s);
 
     out = put_digits(out, t.year, 4, '-');
     out = put_digits(out, t.month, 2, '-');

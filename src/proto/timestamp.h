@@ -43,8 +43,19 @@ enum timestamp_result {
  */
 int timestamp_parse(struct span text, int zone_s, int64_t *utc_s);
 
+/*
+ * Read an offset from UTC as a person gives it: UTC, Z, +HH, +HH:MM, +HHMM or
+ * +HH:MM:SS, with + or -; east is positive.
+ * out:     *zone_s  -TIMESTAMP_ZONE_MAX_S..TIMESTAMP_ZONE_MAX_S, only when true
+ * returns: false when it is none; names of zones are none
+ */
+bool timestamp_parse_zone(struct span text, int *zone_s);
+
 /* What is wrong, as a phrase for a person; static. needs: result < 0 */
 const char *timestamp_reason(int result);
+
+/* 0001-01-01T00:00:00Z, the earliest time that can be read. */
+#define TIMESTAMP_FIRST_S INT64_C(-62135596800)
 
 /* Bytes of "2026-11-24T08:20:05Z" and its NUL. */
 #define TIMESTAMP_TEXT_SIZE 21

@@ -254,6 +254,45 @@ static void test_most_fields(void **state)
     expect_bytes(in, CSV_FIELD_MAX, "!1:65 too many fields in one row\n");
 }
 
+/* Where each row starts, whatever the cuts, also after an error. */
+static void test_rows_have_an_offset(void **state)
+{
+    static const char in[] = "\xEF\xBB\xBFh,i\r\n\r\n\"a\nb\",c\n"
+                             "x\"y,\n\n\"d\"e,\"\n\rf,g";
+    static const struct {
+        enum csv_event event;
+        uint64_t offset, line;
+    } rows[] = {{CSV_ROW, 3, 1},
+                {CSV_ROW, 10, 3},
+                {CSV_ERROR, 18, 5},
+                {CSV_ERROR, 24, 7},
+                {CSV_ROW, 32, 9}};
+    const size_t count = sizeof rows / sizeof *rows;
+
+    (void)state;
+    for (size_t chunk = 1; chunk < sizeof in; chunk++) {
+        uint8_t mem[ROW_CAP];
+        enum csv_event event;
+        struct csv c;
+        size_t seen = 0, len = sizeof in - 1;
+        csv_init(&c, mem, sizeof mem);
+        for (size_t done = 0; seen < count;) {
+            size_t n = chunk < len - done ? chunk : len - done;
+            if (n == 0)
+                event = csv_finish(&c);
+            else
+                done += csv_feed(&c, (const uint8_t *)in + done, n, &event);
+            assert_int_equal(c.offset, done);
+            if (event == CSV_NONE)
+                continue;
+            assert_int_equal(event, rows[seen].event);
+            assert_int_equal(c.row_offset, rows[seen].offset);
+            assert_int_equal(c.row_line, rows[seen].line);
+            seen++;
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_nul_bytes),
         cmocka_unit_test(test_longest_row),
         cmocka_unit_test(test_most_fields),
+        cmocka_unit_test(test_rows_have_an_offset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,6 +86,47 @@ static void test_zone_of_the_caller(void **state)
     expect_in_zone("2017-01-01 00:59:60", 3600, 1483228799);
 }
 
+static void expect_zone(const char *text, int expected)
+{
+    int zone_s = UNTOUCHED;
+
+    assert_true(timestamp_parse_zone(span_of(text), &zone_s));
+    assert_int_equal(zone_s, expected);
+}
+
+static void refuse_zone(const char *text)
+{
+    int zone_s = UNTOUCHED;
+
+    assert_false(timestamp_parse_zone(span_of(text), &zone_s));
+    assert_int_equal(zone_s, UNTOUCHED);
+}
+
+static void test_offsets(void **state)
+{
+    (void)state;
+    expect_zone("UTC", 0);
+    expect_zone("utc", 0);
+    expect_zone("Z", 0);
+    expect_zone("+02", 7200);
+    expect_zone("-11", -39600);
+    expect_zone("+05:30", 19800);
+    expect_zone("-0330", -12600);
+    expect_zone("+0200", 7200);
+    expect_zone("-00:25:21", -1521);
+    expect_zone("+23:59:59", TIMESTAMP_ZONE_MAX_S);
+    const char *const none[] = {
+        "",       " ",     "Europe/Berlin", "CET",   "GMT",
+        "2",      "02:00", "0200",          "+",     "+2",
+        "+2:00",  "+24",   "+02:60",        "+0260", "+020",
+        "+02000", "+02:0", "+02:00x",       "+02 ",  "+02:00:60",
+        "10330",  "Z+02",  "UTC+2",         "--330", "+0a00",
+        "+00a0",
+    };
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        refuse_zone(none[i]);
+}
+
 static void test_calendar(void **state)
 {
     (void)state;
@@ -261,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_postgresql),
         cmocka_unit_test(test_rfc3339),
         cmocka_unit_test(test_zone_of_the_caller),
+        cmocka_unit_test(test_offsets),
         cmocka_unit_test(test_calendar),
         cmocka_unit_test(test_days_agree_with_libc),
         cmocka_unit_test(test_format),
