@@ -1,7 +1,8 @@
 /*
  * Prints what proto/csv reads from stdin as one JSON array a row, for
  * comparison with other readers. `null` is an empty field without quotes. An
- * error prints {"line": …, "column": …}. argv[1]: bytes to feed at once.
+ * error prints {"line": …, "column": …, "reason": …}. argv[1]: bytes to feed at
+ * once.
  */
 #include "proto/csv.h"
 
@@ -24,9 +25,9 @@ static void print_text(struct span text)
 static void print_event(const struct csv *c, enum csv_event event)
 {
     if (event == CSV_ERROR)
-        printf("{\"line\": %llu, \"column\": %llu}\n",
+        printf("{\"line\": %llu, \"column\": %llu, \"reason\": \"%s\"}\n",
                (unsigned long long)c->error_line,
-               (unsigned long long)c->error_column);
+               (unsigned long long)c->error_column, c->reason);
     if (event != CSV_ROW)
         return;
     for (size_t i = 0; i < c->field_count; i++) {
