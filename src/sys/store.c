@@ -21,6 +21,8 @@ enum {
     LOCK_LEN = 8192 /* bytes of LMDB's lock file with its 126 readers */
 };
 
+#define STORE_FILE "store.mdb"
+
 #define META_MAGIC   "magic"
 #define META_VERSION "version"
 #define META_SECRET  "secret"
@@ -457,10 +459,22 @@ static int open_dir(const char *dir, struct error *err)
                                      : "");
 }
 
+int store_exists(const char *dir, struct error *err)
+{
+    int fd = open_dir(dir, err);
+
+    if (fd < 0)
+        return -1;
+    struct stat file;
+    bool is_missing = fstatat(fd, STORE_FILE, &file, 0) != 0 && errno == ENOENT;
+    close(fd);
+    return !is_missing;
+}
+
 static int open_store(struct store *s, const char *dir,
                       enum store_access access, struct error *err)
 {
-    int len = snprintf(s->path, sizeof s->path, "%s/store.mdb", dir);
+    int len = snprintf(s->path, sizeof s->path, "%s/" STORE_FILE, dir);
 
     if (len < 0 || (size_t)len >= sizeof s->path - 16)
         return error_set(err, "data directory: the path is too long");

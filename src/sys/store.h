@@ -37,6 +37,12 @@ enum store_access {
 struct store *store_open(const char *dir, enum store_access access,
                          size_t map_size, struct error *err);
 
+/*
+ * Is there something that store_open would take for the store?
+ * returns: 1 or 0; or -1 with the reason when there is no such directory
+ */
+int store_exists(const char *dir, struct error *err);
+
 /* Close it; NULL is allowed. needs: no import and no other thread in it. */
 void store_close(struct store *s);
 
@@ -91,6 +97,7 @@ struct store_import;
 
 enum store_import_result {
     STORE_IMPORT_CREATED,   /* also in place of a damaged record */
+    STORE_IMPORT_REPLACED,  /* another record was there; store_import_replace */
     STORE_IMPORT_UNCHANGED, /* the same record was there */
     STORE_IMPORT_CONFLICT,  /* another record was there; nothing was changed */
     STORE_IMPORT_FAILED     /* err says why; only abort may follow */
@@ -117,6 +124,22 @@ struct store_import *store_import_begin(struct store *s, struct error *err);
 enum store_import_result store_import_put(struct store_import *import,
                                           const struct store_row *row,
                                           struct error *err);
+
+/*
+ * Add one token, also where another record of it is: the new one takes over its
+ * row, and so its last use if that is newer.
+ */
+enum store_import_result store_import_replace(struct store_import *import,
+                                              const struct store_row *row,
+                                              struct error *err);
+
+/*
+ * What would store_import_put do, outside of an import? Nothing is written.
+ * needs: as store_find
+ */
+enum store_import_result store_import_foresee(struct store *s,
+                                              const struct store_row *row,
+                                              struct error *err);
 
 /*
  * Make all of it durable, and free the import.

@@ -13,6 +13,7 @@ struct store_import {
     struct store_guard token_guard, use_guard;
     struct store_damage damage; /* what a guard met */
     uint64_t next_row;
+    bool has_changes;                /* of tokens */
     uint8_t last_key[TOKEN_KEY_LEN]; /* the table's greatest */
     bool has_last_key;
 };
@@ -125,20 +126,33 @@ static unsigned put_flags(const struct store_import *im, const uint8_t *key)
 }
 
 /*
- * Put a new record. in: flags as LMDB's
+ * Write a record under its row number. in: flags as LMDB's
  * out: *value is the record that was there, with MDB_KEYEXIST
  */
-static int insert(struct store_import *im, const struct store_row *row,
-                  const struct token_seal *seal, unsigned flags, MDB_val *value)
+static int write_record(struct store_import *im, const struct store_row *row,
+                        uint64_t number, unsigned flags, MDB_val *value)
 {
+    struct token_seal seal = {.key = row->key, .secret = im->s->secret};
     struct token_record record = *row->record;
     uint8_t packed[TOKEN_RECORD_MAX];
     MDB_val key = val_of(row->key, TOKEN_KEY_LEN);
 
-    record.row = im->next_row;
-    value->mv_size = token_encode(&record, seal, packed);
+    record.row = number;
+    value->mv_size = token_encode(&record, &seal, packed);
     value->mv_data = packed;
     int rc = mdb_cursor_put(im->tokens, &key, value, flags);
+    if (rc != 0)
+        return rc;
+    im->has_changes = true;
+    return raise_last_used(im, number, row->last_used);
+}
+
+/* Put a record that was not there, or a damaged one, under a new number. */
+static int insert(struct store_import *im, const struct store_row *row,
+                  unsigned flags, MDB_val *value)
+{
+    int rc = write_record(im, row, im->next_row, flags, value);
+
     if (rc != 0)
         return rc;
     im->next_row++;
@@ -146,43 +160,83 @@ static int insert(struct store_import *im, const struct store_row *row,
         memcpy(im->last_key, row->key, TOKEN_KEY_LEN);
         im->has_last_key = true;
     }
-    return raise_last_used(im, record.row, row->last_used);
+    return 0;
 }
 
-/* There is a record of this key: is it the same one? */
-static int compare(struct store_import *im, const struct store_row *row,
-                   const struct token_seal *seal, const MDB_val *value,
-                   enum store_import_result *result)
+/*
+ * There is a record of this key: is it the same one?
+ * in:  *result is what becomes of another one: conflict or replaced
+ * out: *result
+ */
+static int meet(struct store_import *im, const struct store_row *row,
+                const MDB_val *value, enum store_import_result *result)
 {
+    struct token_seal seal = {.key = row->key, .secret = im->s->secret};
     struct token_record stored;
-    MDB_val replaced;
+    MDB_val old;
 
-    if (!token_decode(value->mv_data, value->mv_size, seal, &stored))
-        return insert(im, row, seal, 0, &replaced); /* damaged: mend it */
-    *result = STORE_IMPORT_CONFLICT;
-    if (!is_same(&stored, row->record))
-        return 0;
-    *result = STORE_IMPORT_UNCHANGED;
-    return raise_last_used(im, stored.row, row->last_used);
+    if (!token_decode(value->mv_data, value->mv_size, &seal, &stored)) {
+        *result = STORE_IMPORT_CREATED; /* damaged: mend it */
+        return insert(im, row, 0, &old);
+    }
+    if (is_same(&stored, row->record)) {
+        *result = STORE_IMPORT_UNCHANGED;
+        return raise_last_used(im, stored.row, row->last_used);
+    }
+    if (*result == STORE_IMPORT_REPLACED)
+        return write_record(im, row, stored.row, 0, &old);
+    return 0;
+}
+
+static enum store_import_result put(struct store_import *im,
+                                    const struct store_row *row,
+                                    enum store_import_result result,
+                                    struct error *err)
+{
+    MDB_val value;
+    int rc = guard_token(im, row->key);
+
+    if (rc == 0)
+        rc = insert(im, row, put_flags(im, row->key), &value);
+    if (rc == 0)
+        return STORE_IMPORT_CREATED;
+    if (rc == MDB_KEYEXIST)
+        rc = meet(im, row, &value, &result);
+    if (rc == 0)
+        return result;
+    explain(im, rc, "write", err);
+    return STORE_IMPORT_FAILED;
 }
 
 enum store_import_result store_import_put(struct store_import *im,
                                           const struct store_row *row,
                                           struct error *err)
 {
-    struct token_seal seal = {.key = row->key, .secret = im->s->secret};
-    enum store_import_result result = STORE_IMPORT_CREATED;
-    MDB_val value;
-    int rc = guard_token(im, row->key);
+    return put(im, row, STORE_IMPORT_CONFLICT, err);
+}
 
-    if (rc == 0)
-        rc = insert(im, row, &seal, put_flags(im, row->key), &value);
-    if (rc == MDB_KEYEXIST)
-        rc = compare(im, row, &seal, &value, &result);
-    if (rc == 0)
-        return result;
-    explain(im, rc, "write", err);
-    return STORE_IMPORT_FAILED;
+enum store_import_result store_import_replace(struct store_import *im,
+                                              const struct store_row *row,
+                                              struct error *err)
+{
+    return put(im, row, STORE_IMPORT_REPLACED, err);
+}
+
+enum store_import_result store_import_foresee(struct store *s,
+                                              const struct store_row *row,
+                                              struct error *err)
+{
+    struct token_record stored;
+
+    switch (store_find(s, row->key, &stored, err)) {
+    case STORE_FOUND:
+        return is_same(&stored, row->record) ? STORE_IMPORT_UNCHANGED
+                                             : STORE_IMPORT_CONFLICT;
+    case STORE_FAILED:
+        return STORE_IMPORT_FAILED;
+    default:
+        return STORE_IMPORT_CREATED;
+    }
 }
 
 static void free_import(struct store_import *im)
@@ -197,7 +251,7 @@ int store_import_commit(struct store_import *im, struct error *err)
     struct store *s = im->s;
     int rc = store_put_number(s, im->txn, META_NEXT_ROW, im->next_row);
 
-    if (rc == 0)
+    if (rc == 0 && im->has_changes)
         rc = store_note_change(s, im->txn);
     if (rc != 0) {
         store_import_abort(im);

@@ -571,6 +571,93 @@ static void conflicts(void **state)
     expect_token(4);
 }
 
+static uint64_t revision(void)
+{
+    uint64_t number = 0;
+    MDB_txn *txn;
+
+    assert_int_equal(store_begin(s, MDB_RDONLY, &txn, &err), 0);
+    assert_int_equal(store_get_number(s, txn, META_REVISION, &number), 0);
+    mdb_txn_abort(txn);
+    return number;
+}
+
+static void replacing_keeps_the_row(void **state)
+{
+    uint8_t key[TOKEN_KEY_LEN];
+    struct token_record r, before;
+    struct store_row row = {key, &r, 50};
+    (void)state;
+
+    open_store(STORE_CREATE);
+    struct store_import *im = begin_import();
+    for (unsigned n = 0; n < 300; n++)
+        put(im, n, 100);
+    assert_int_equal(store_import_commit(im, &err), 0);
+    im = begin_import();
+    for (unsigned n = 0; n < 600; n++) {
+        scratch_key(key, n);
+        r = scratch_record(n);
+        bool is_longer = n % 2 == 0 && n < 300;
+        if (is_longer)
+            r.username_len = 200; /* the leaf will be split */
+        enum store_import_result expected = n >= 300 ? STORE_IMPORT_CREATED
+                                            : is_longer
+                                                ? STORE_IMPORT_REPLACED
+                                                : STORE_IMPORT_UNCHANGED;
+        assert_int_equal(store_import_replace(im, &row, &err), expected);
+    }
+    find(6, &before);
+    assert_int_equal(store_import_commit(im, &err), 0);
+    store_end_reads(s);
+    assert_int_equal(find(6, &r), STORE_FOUND);
+    assert_int_equal(r.username_len, 200);
+    assert_int_equal(r.row, before.row);
+    assert_int_equal(scratch_in_table(s, r.row), 100);
+    expect_token(7);
+    expect_token(301);
+}
+
+static void foreseeing_writes_nothing(void **state)
+{
+    uint8_t key[TOKEN_KEY_LEN];
+    struct token_record r = scratch_record(1);
+    struct store_row row = {scratch_key(key, 1), &r, 0};
+    (void)state;
+
+    assert_int_equal(store_exists(d.dir, &err), 0);
+    assert_int_equal(store_exists("no/such/place", &err), -1);
+    open_store(STORE_CREATE);
+    assert_int_equal(store_exists(d.dir, &err), 1);
+    assert_int_equal(store_import_foresee(s, &row, &err), STORE_IMPORT_CREATED);
+    store_end_reads(s);
+    import_tokens(1, 1, 1);
+    uint64_t before = revision();
+    assert_int_equal(store_import_foresee(s, &row, &err),
+                     STORE_IMPORT_UNCHANGED);
+    r.created++;
+    assert_int_equal(store_import_foresee(s, &row, &err),
+                     STORE_IMPORT_CONFLICT);
+    store_end_reads(s);
+    assert_int_equal(revision(), before);
+    expect_token(1);
+}
+
+/* What changes no token makes no server look at its connections again. */
+static void only_changes_are_noted(void **state)
+{
+    (void)state;
+    open_store(STORE_CREATE);
+    import_tokens(1, 1, 2);
+    uint64_t before = revision();
+    struct store_import *im = begin_import();
+    assert_int_equal(put(im, 1, 99), STORE_IMPORT_UNCHANGED);
+    assert_int_equal(store_import_commit(im, &err), 0);
+    assert_int_equal(revision(), before);
+    import_tokens(3, 1, 1);
+    assert_int_equal(revision(), before + 1);
+}
+
 static void a_damaged_record_is_mended(void **state)
 {
     uint8_t key[TOKEN_KEY_LEN];
@@ -825,6 +912,9 @@ int main(void)
         TEST(ascending_keys_between_others),
         TEST(the_same_again),
         TEST(conflicts),
+        TEST(replacing_keeps_the_row),
+        TEST(foreseeing_writes_nothing),
+        TEST(only_changes_are_noted),
         TEST(a_damaged_record_is_mended),
         TEST(abort_leaves_nothing),
         TEST(import_is_one_step),
