@@ -89,7 +89,7 @@ bool file_exists(const char *path)
     return lstat(path, &st) == 0;
 }
 
-static int write_fully(int fd, struct span content)
+int file_write_all(int fd, struct span content)
 {
     while (content.len > 0) {
         ssize_t n = write(fd, content.ptr, content.len);
@@ -131,7 +131,7 @@ static int write_new(const char *path, struct span content, unsigned mode)
 
     if (fd < 0)
         return -1;
-    int result = write_fully(fd, content);
+    int result = file_write_all(fd, content);
     if (result == 0)
         result = fchmod(fd, mode);
     if (result == 0)
@@ -162,6 +162,40 @@ int file_write(const char *path, struct span content, unsigned mode,
         return -1;
     }
     return sync_parent(path) == 0 ? 0 : fail(err, path);
+}
+
+int file_draft_begin(struct file_draft *draft, const char *path,
+                     struct error *err)
+{
+    draft->fd = -1;
+    if (snprintf(draft->path, sizeof draft->path, "%s.XXXXXX", path) >=
+        (int)sizeof draft->path) {
+        errno = ENAMETOOLONG;
+        return fail(err, path);
+    }
+    draft->fd = mkostemp(draft->path, O_CLOEXEC);
+    return draft->fd >= 0 ? 0 : fail(err, path);
+}
+
+int file_draft_publish(const struct file_draft *draft, const char *path,
+                       struct error *err)
+{
+    /* A link, because it does not take the place of what is there. */
+    if (fsync(draft->fd) != 0 || link(draft->path, path) != 0)
+        return fail(err, path);
+    if (sync_parent(path) == 0)
+        return 0;
+    fail(err, path);
+    unlink(path);
+    return -1;
+}
+
+void file_draft_drop(const struct file_draft *draft)
+{
+    if (draft->fd < 0)
+        return;
+    unlink(draft->path);
+    close(draft->fd);
 }
 
 int file_make_dir(const char *path, unsigned mode, struct error *err)

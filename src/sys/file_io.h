@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/span.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,6 +47,33 @@ bool file_exists(const char *path);
  */
 int file_write(const char *path, struct span content, unsigned mode,
                struct error *err);
+
+/* Write all of it. returns: 0, or -1 with errno */
+int file_write_all(int fd, struct span content);
+
+/* A file that is still written, beside the one that it will be: mode 0600. */
+struct file_draft {
+    int fd; /* -1: none */
+    char path[PATH_MAX];
+};
+
+/*
+ * Begin a file that is to stand at path. It is there under another name until
+ * file_draft_drop; a process that ends before leaves it.
+ * returns: 0; or -1 with err naming path and reason
+ */
+int file_draft_begin(struct file_draft *draft, const char *path,
+                     struct error *err);
+
+/*
+ * Put what is written, synced, at path as well, unless something is there.
+ * returns: 0; or -1 with err naming path and reason: nothing was put there
+ */
+int file_draft_publish(const struct file_draft *draft, const char *path,
+                       struct error *err);
+
+/* Remove the draft; what was published stays. */
+void file_draft_drop(const struct file_draft *draft);
 
 /*
  * Make one directory unless it is there, with these permission bits whatever

@@ -1,6 +1,7 @@
 #include "sys/process.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -22,6 +23,44 @@ bool process_raise_descriptors(size_t wanted)
     limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
     setrlimit(RLIMIT_NOFILE, &limit);
     return limit.rlim_cur >= wanted;
+}
+
+/* An ignored one would pend as well while it is held: it is left out. */
+static sigset_t ending_signals(void)
+{
+    static const int ending[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    struct sigaction action;
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
+        if (sigaction(ending[i], NULL, &action) == 0 &&
+            action.sa_handler != SIG_IGN)
+            sigaddset(&set, ending[i]);
+    return set;
+}
+
+void process_hold_signals(void)
+{
+    sigset_t set = ending_signals();
+
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+bool process_is_asked_to_end(void)
+{
+    sigset_t set = ending_signals(), pending, both;
+
+    sigpending(&pending);
+    sigandset(&both, &set, &pending);
+    return !sigisemptyset(&both);
+}
+
+void process_release_signals(void)
+{
+    sigset_t set = ending_signals();
+
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
 void process_forbid_dumps(void)

@@ -20,6 +20,18 @@ bool process_fill_std_fds(void);
  */
 bool process_raise_descriptors(size_t wanted);
 
+/*
+ * Hold back the signals that ask to end (SIGHUP, SIGINT, SIGQUIT, SIGTERM), so
+ * that a step can be finished or undone. One that is ignored stays so.
+ */
+void process_hold_signals(void);
+
+/* Has one of them come while they are held? */
+bool process_is_asked_to_end(void);
+
+/* Let them through again: one that has come ends the process here. */
+void process_release_signals(void);
+
 /* Tokens and keys are in memory: no core dump, no reading by other processes.
  */
 void process_forbid_dumps(void);

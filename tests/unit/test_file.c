@@ -255,6 +255,42 @@ static void test_make_dir(void **state)
     assert_non_null(strstr(err.text, "up/d: No such file or directory"));
 }
 
+static void test_draft(void **state)
+{
+    struct file_draft draft;
+    struct error err;
+
+    (void)state;
+    umask(0);
+    assert_int_equal(file_draft_begin(&draft, "r", &err), 0);
+    assert_false(file_exists("r"));
+    assert_int_equal(mode_of(draft.path), 0600);
+    assert_int_equal(file_write_all(draft.fd, span_of("rows")), 0);
+    assert_int_equal(file_draft_publish(&draft, "r", &err), 0);
+    file_draft_drop(&draft);
+    assert_false(file_exists(draft.path));
+    assert_content("r", "rows");
+    assert_int_equal(mode_of("r"), 0600);
+}
+
+static void test_draft_takes_no_place(void **state)
+{
+    struct file_draft draft;
+    struct error err;
+
+    (void)state;
+    write_text("r", "old", 0600);
+    assert_int_equal(file_draft_begin(&draft, "r", &err), 0);
+    assert_int_equal(file_draft_publish(&draft, "r", &err), -1);
+    assert_non_null(strstr(err.text, "r: File exists"));
+    file_draft_drop(&draft);
+    assert_false(file_exists(draft.path));
+    assert_content("r", "old");
+    assert_int_equal(file_draft_begin(&draft, "up/r", &err), -1);
+    assert_non_null(strstr(err.text, "up/r: No such file or directory"));
+    file_draft_drop(&draft);
+}
+
 #define PLACED(test) cmocka_unit_test_setup_teardown(test, enter, leave)
 
 int main(void)
@@ -272,6 +308,8 @@ int main(void)
         PLACED(test_failed_write_keeps_old),
         PLACED(test_disk_fills_up),
         PLACED(test_make_dir),
+        PLACED(test_draft),
+        PLACED(test_draft_takes_no_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
