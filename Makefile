@@ -20,8 +20,8 @@ SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
 APP   := config conn listeners lobby metrics metrics_page options peers pool \
          serve server server_accept server_conns server_review server_signals \
          session upgrade
-TOOLS := command export health import import_faults import_row import_set main \
-         print
+TOOLS := command export health import import_faults import_input \
+         import_progress import_rejects import_row import_set main print
 ECHO  := tests/echo/echo
 SRC   := $(wildcard $(BASE:%=src/base/%.c) $(PROTO:%=src/proto/%.c) \
                     $(SYS:%=src/sys/%.c) $(APP:%=src/app/%.c) \
@@ -68,7 +68,7 @@ COLD := $(addprefix src/app/,config listeners metrics_page options pool serve se
         $(addprefix src/sys/,$(filter cert% sandbox%,$(SYS)) entropy file_io \
                              journal log net process store store_check \
                              store_check_meta store_import tls_client user) \
-        $(addprefix tools/,command export health import main print)
+        $(addprefix tools/,$(filter-out import_row import_set,$(TOOLS)))
 $(COLD:%=build/obj/%.o): CFLAGS += -Os
 
 build/obj/%.o: %.c Makefile | $(GEN_H)

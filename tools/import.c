@@ -8,13 +8,19 @@
 
 #include "app/limits.h"
 #include "base/wipe.h"
+#include "proto/timestamp.h"
+#include "sys/file_io.h"
+#include "sys/process.h"
 #include "sys/store.h"
 #include "tools/import_faults.h"
+#include "tools/import_input.h"
+#include "tools/import_progress.h"
+#include "tools/import_rejects.h"
 #include "tools/import_row.h"
 #include "tools/import_set.h"
+#include "tools/print.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,24 +29,41 @@
 
 enum {
     CHUNK_LEN = 256 << 10, /* bytes read at once */
-    ROW_CAP = 64 << 10     /* bytes of the longest row */
+    SHOW_ROWS = 4096       /* rows written between two looks at the clock */
 };
 
+/* What becomes of a row whose token has another record in the store. */
+enum conflict_policy { CONFLICT_ERROR, CONFLICT_SKIP, CONFLICT_REPLACE };
+
 struct import_options {
-    const char *data;
+    const char *data, *tz, *on_conflict, *rejects;
     uint64_t map_size; /* bytes */
+    uint64_t max_errors;
+    bool dry_run, skip_invalid;
+    /* What their texts mean */
+    enum conflict_policy conflict;
+    int zone_s;
+};
+
+struct import_counts {
+    uint64_t created, replaced, unchanged, skipped;
 };
 
 struct import {
-    const char *name; /* of the file, for messages */
+    const struct import_options *options;
+    struct import_input input;
     struct csv csv;
     struct import_header header;
     bool has_header;
     struct import_set set;
     struct import_faults faults;
-    uint64_t created, unchanged;
-    uint8_t row[ROW_CAP];     /* holds tokens */
-    uint8_t chunk[CHUNK_LEN]; /* holds tokens */
+    struct import_rejects rejects;
+    struct import_counts counts;
+    struct import_progress progress;
+    struct store *store;         /* NULL in a dry run where there is none */
+    struct store_import *into;   /* NULL in a dry run */
+    uint8_t row[IMPORT_ROW_CAP]; /* holds tokens */
+    uint8_t chunk[CHUNK_LEN];    /* holds tokens */
 };
 
 /* --- Reading --- */
@@ -61,7 +84,7 @@ static void print_ignored(const struct import *im)
         if (im->header.is_used[i])
             continue;
         if (is_first)
-            fprintf(stderr, "%s: columns ignored: ", im->name);
+            fprintf(stderr, "%s: columns ignored: ", im->input.name);
         else
             fputs(", ", stderr);
         print_name(im->csv.fields[i].text);
@@ -75,30 +98,46 @@ static int read_header(struct import *im, struct error *err)
 {
     struct import_fault fault;
 
+    im->header.zone_s = im->options->zone_s;
     if (!import_header_read(&im->header, &im->csv, &fault))
         return error_set(err, "%s:%" PRIu64 ":%" PRIu64 ": column %s %s",
-                         im->name, fault.line, fault.column, fault.name,
+                         im->input.name, fault.line, fault.column, fault.name,
                          fault.reason);
     im->has_header = true;
+    import_progress_clear(&im->progress);
     print_ignored(im);
     return 0;
+}
+
+static int run_out(const struct import *im, uint64_t line, struct error *err)
+{
+    return error_set(err, "%s:%" PRIu64 ": out of memory", im->input.name,
+                     line);
+}
+
+/* A row that will not be imported. */
+static int reject(struct import *im, const struct import_fault *fault,
+                  struct error *err)
+{
+    import_faults_add(&im->faults, fault);
+    if (im->options->rejects == NULL ||
+        import_rejects_add(&im->rejects, fault->line))
+        return 0;
+    return run_out(im, fault->line, err);
 }
 
 static int read_row(struct import *im, struct error *err)
 {
     const struct csv_field *token =
-        &im->csv.fields[im->header.field[IMPORT_TOKEN]];
+        &im->csv.fields[im->header.field[im->header.token]];
     struct import_fault fault;
     struct import_row row;
 
-    if (!import_row_read(&im->header, &im->csv, &row, &fault)) {
-        import_faults_add(&im->faults, &fault);
-        return 0;
-    }
+    if (!import_row_read(&im->header, &im->csv, &row, &fault))
+        return reject(im, &fault, err);
     struct import_place place = {token->line, token->column};
     if (!import_set_add(&im->set, &row, place))
-        return error_set(err, "%s:%" PRIu64 ": out of memory", im->name,
-                         place.line);
+        return run_out(im, place.line, err);
     return 0;
 }
 
@@ -115,11 +154,10 @@ static int take_event(struct import *im, enum csv_event event,
         .column = im->csv.error_column,
         .reason = im->csv.reason,
     };
-    if (!im->has_header)
-        return error_set(err, "%s:%" PRIu64 ":%" PRIu64 ": %s", im->name,
-                         fault.line, fault.column, fault.reason);
-    import_faults_add(&im->faults, &fault);
-    return 0;
+    if (im->has_header)
+        return reject(im, &fault, err);
+    return error_set(err, "%s:%" PRIu64 ":%" PRIu64 ": %s", im->input.name,
+                     fault.line, fault.column, fault.reason);
 }
 
 static int take_chunk(struct import *im, size_t len, struct error *err)
@@ -130,75 +168,79 @@ static int take_chunk(struct import *im, size_t len, struct error *err)
         if (take_event(im, event, err) != 0)
             return -1;
     }
+    import_progress_show(&im->progress, im->csv.offset,
+                         im->set.count + im->faults.count);
     return 0;
 }
 
-static int read_all(struct import *im, int fd, struct error *err)
+static int read_rows(struct import *im, struct error *err)
 {
-    for (;;) {
-        ssize_t n = read(fd, im->chunk, CHUNK_LEN);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_set(err, "%s: %s", im->name, strerror(errno));
-        if (n == 0)
-            break;
+    ssize_t n;
+
+    while ((n = import_input_read(&im->input, im->chunk, CHUNK_LEN, err)) > 0)
         if (take_chunk(im, (size_t)n, err) != 0)
             return -1;
-    }
-    if (take_event(im, csv_finish(&im->csv), err) != 0)
+    if (n < 0 || take_event(im, csv_finish(&im->csv), err) != 0)
         return -1;
-    if (!im->has_header)
-        return error_set(err,
-                         "%s: no header line; the first line has to name "
-                         "the columns",
-                         im->name);
-    return 0;
+    if (im->has_header)
+        return 0;
+    return error_set(err,
+                     "%s: no header line; the first line has to name the "
+                     "columns",
+                     im->input.name);
 }
 
 static int read_file(struct import *im, const char *path, struct error *err)
 {
-    if (strcmp(path, "-") == 0) {
-        im->name = "stdin";
-        return read_all(im, STDIN_FILENO, err);
-    }
-    im->name = path;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set(err, "%s: %s", path, strerror(errno));
-    int rc = read_all(im, fd, err);
-    close(fd);
+    const char *rejects = im->options->rejects;
+
+    if (import_input_open(&im->input, path, err) != 0)
+        return -1;
+    if (rejects != NULL && import_input_keep(&im->input, rejects, err) != 0)
+        return -1;
+    import_progress_begin(&im->progress, "reading", im->input.size);
+    int rc = read_rows(im, err);
+    import_progress_clear(&im->progress);
     return rc;
 }
 
 /* --- Judging --- */
 
-static int refuse_faults(const struct import *im, struct error *err)
+/* Are there faults that stand in the way? */
+static bool is_refused(const struct import *im)
 {
-    import_faults_print(&im->faults, im->name, stderr);
+    return im->faults.count > 0 && !im->options->skip_invalid;
+}
+
+/* Tell what is wrong with the rows. returns: -1 when it stands in the way */
+static int tell_faults(struct import *im, struct error *err)
+{
+    import_faults_print(&im->faults, im->input.name, stderr);
+    if (!is_refused(im))
+        return 0;
     return error_set(err, "%s: %" PRIu64 " bad row%s, nothing was imported",
-                     im->name, im->faults.count,
+                     im->input.name, im->faults.count,
                      im->faults.count == 1 ? "" : "s");
 }
 
-static void add_fault_at(struct import *im, const struct import_place *place,
-                         const char *reason, uint64_t other)
+static int reject_at(struct import *im, const struct import_place *place,
+                     const char *reason, uint64_t other, struct error *err)
 {
     struct import_fault fault = {
         .line = place->line,
         .column = place->column,
-        .name = "token",
+        .name = import_column_name(im->header.token),
         .reason = reason,
         .other = other,
     };
 
-    import_faults_add(&im->faults, &fault);
+    return reject(im, &fault, err);
 }
 
-static int judge(struct import *im, struct error *err)
+static int reject_repeats(struct import *im, struct error *err)
 {
     if (!import_set_sort(&im->set))
-        return error_set(err, "%s: out of memory", im->name);
+        return error_set(err, "%s: out of memory", im->input.name);
     for (size_t i = 0; i < im->set.count; i++) {
         uint64_t other = import_set_repeats(&im->set, i);
         if (other == 0)
@@ -206,78 +248,186 @@ static int judge(struct import *im, struct error *err)
         struct import_place place;
         struct import_row row;
         import_set_get(&im->set, i, &row, &place);
-        add_fault_at(im, &place, "the same token as in line", other);
+        if (reject_at(im, &place, "the same token as in line", other, err) != 0)
+            return -1;
     }
-    return im->faults.count == 0 ? 0 : refuse_faults(im, err);
+    return 0;
 }
 
-/* --- Writing --- */
+/* --- Writing, or in a dry run foreseeing --- */
 
-static int put_row(struct import *im, struct store_import *into, size_t i,
-                   struct error *err)
+static enum store_import_result
+put_row(const struct import *im, const struct store_row *row, struct error *err)
+{
+    if (im->into != NULL && im->options->conflict == CONFLICT_REPLACE)
+        return store_import_replace(im->into, row, err);
+    if (im->into != NULL)
+        return store_import_put(im->into, row, err);
+    return im->store == NULL ? STORE_IMPORT_CREATED
+                             : store_import_foresee(im->store, row, err);
+}
+
+static int meet_conflict(struct import *im, const struct import_place *place,
+                         struct error *err)
+{
+    switch (im->options->conflict) {
+    case CONFLICT_SKIP:
+        im->counts.skipped++;
+        return 0;
+    case CONFLICT_REPLACE:
+        im->counts.replaced++;
+        return 0;
+    default:
+        return reject_at(
+            im, place, "is in the store already, with another record", 0, err);
+    }
+}
+
+static int take_row(struct import *im, size_t i, struct error *err)
 {
     struct import_place place;
     struct import_row row;
 
     import_set_get(&im->set, i, &row, &place);
     struct store_row out = {row.key, &row.record, row.last_used};
-    switch (store_import_put(into, &out, err)) {
+    switch (put_row(im, &out, err)) {
     case STORE_IMPORT_CREATED:
-        im->created++;
+        im->counts.created++;
+        return 0;
+    case STORE_IMPORT_REPLACED:
+        im->counts.replaced++;
         return 0;
     case STORE_IMPORT_UNCHANGED:
-        im->unchanged++;
+        im->counts.unchanged++;
         return 0;
     case STORE_IMPORT_CONFLICT:
-        add_fault_at(im, &place, "is in the store already, with another record",
-                     0);
-        return 0;
+        return meet_conflict(im, &place, err);
     default:
         return -1;
     }
 }
 
-static int put_all(struct import *im, struct store_import *into,
-                   struct error *err)
+static int take_rows(struct import *im, struct error *err)
 {
-    for (size_t i = 0; i < im->set.count; i++)
-        if (put_row(im, into, i, err) != 0)
-            return -1;
-    return im->faults.count == 0 ? 0 : refuse_faults(im, err);
+    int rc = 0;
+
+    import_progress_begin(&im->progress,
+                          im->options->dry_run ? "judging" : "writing",
+                          im->set.count);
+    for (size_t i = 0; i < im->set.count && rc == 0; i++) {
+        if (import_set_repeats(&im->set, i) == 0)
+            rc = take_row(im, i, err);
+        if (i % SHOW_ROWS == 0)
+            import_progress_show(&im->progress, i, i);
+    }
+    import_progress_clear(&im->progress);
+    return rc == 0 ? tell_faults(im, err) : -1;
 }
 
-static int write_all(struct import *im, const struct import_options *options,
-                     struct error *err)
+/* The rejects are there before the commit: else a crash could lose them. */
+static int finish(struct import *im, struct error *err)
 {
-    struct store *s =
-        store_open(options->data, STORE_CREATE, options->map_size, err);
-    int rc = -1;
+    const char *rejects = im->rejects.count > 0 ? im->options->rejects : NULL;
+    struct store_import *into = im->into;
 
-    if (s == NULL)
+    if (rejects != NULL &&
+        import_rejects_write(&im->rejects, &im->input, rejects, err) != 0)
         return -1;
-    struct store_import *into = store_import_begin(s, err);
-    if (into != NULL && put_all(im, into, err) == 0) {
-        rc = store_import_commit(into, err);
-        into = NULL;
+    im->into = NULL;
+    if (store_import_commit(into, err) == 0)
+        return 0;
+    if (rejects != NULL)
+        unlink(rejects);
+    return -1;
+}
+
+static int write_rows(struct import *im, struct error *err)
+{
+    im->into = store_import_begin(im->store, err);
+    if (im->into == NULL || take_rows(im, err) != 0)
+        return -1;
+    /* Whoever interrupts from here on gets all of it or nothing, and an exit
+     * status that tells which. */
+    process_hold_signals();
+    return finish(im, err);
+}
+
+static int write_all(struct import *im, struct error *err)
+{
+    const struct import_options *options = im->options;
+
+    im->store = store_open(options->data, STORE_CREATE, options->map_size, err);
+    int rc = im->store == NULL ? -1 : write_rows(im, err);
+    store_import_abort(im->into);
+    store_close(im->store);
+    if (rc != 0)
+        process_release_signals();
+    return rc;
+}
+
+static int foresee_all(struct import *im, struct error *err)
+{
+    const struct import_options *options = im->options;
+    int there = store_exists(options->data, err);
+
+    if (there < 0)
+        return -1;
+    if (there > 0) {
+        im->store =
+            store_open(options->data, STORE_EXISTING, options->map_size, err);
+        if (im->store == NULL)
+            return -1;
     }
-    store_import_abort(into);
-    store_close(s);
+    int rc = take_rows(im, err);
+    store_close(im->store);
     return rc;
 }
 
 /* --- The command --- */
+
+#define FIELD(name_) .offset = offsetof(struct import_options, name_)
 
 static const struct option_spec specs[] = {
     {.name = "data",
      .value = "DIR",
      .help = "the data directory; its store is made when there is none",
      .kind = OPTION_TEXT,
-     .offset = offsetof(struct import_options, data)},
+     FIELD(data)},
+    {.name = "dry-run",
+     .help = "judge every row, write nothing",
+     .kind = OPTION_FLAG,
+     FIELD(dry_run)},
+    {.name = "on-conflict",
+     .value = "WHAT",
+     .help =
+         "for a token that has another record: error, skip, replace",
+     .kind = OPTION_TEXT,
+     FIELD(on_conflict)},
+    {.name = "skip-invalid",
+     .help = "import the good rows, leave out the bad ones",
+     .kind = OPTION_FLAG,
+     FIELD(skip_invalid)},
+    {.name = "rejects",
+     .value = "FILE",
+     .help = "put those left out into a new file",
+     .kind = OPTION_TEXT,
+     FIELD(rejects)},
+    {.name = "tz",
+     .value = "OFFSET",
+     .help = "from UTC, of times without a zone: +02, -03:30",
+     .kind = OPTION_TEXT,
+     FIELD(tz)},
+    {.name = "max-errors",
+     .value = "N",
+     .help = "bad rows to name one by one",
+     .kind = OPTION_COUNT,
+     FIELD(max_errors),
+     .max = LIMIT_IMPORT_ERRORS_TOP},
     {.name = "map-size",
      .value = "BYTES",
      .help = "most that the store can hold",
      .kind = OPTION_BYTES,
-     .offset = offsetof(struct import_options, map_size),
+     FIELD(map_size),
      .min = LIMIT_MAP_SIZE_LEAST,
      .max = LIMIT_MAP_SIZE_TOP},
 };
@@ -288,7 +438,24 @@ static const struct option_table table = {
     .count = sizeof specs / sizeof *specs,
 };
 
-static int check_usage(const struct import_options *options, int operands,
+static int read_policy(struct import_options *options, struct error *err)
+{
+    static const char *const names[] = {
+        [CONFLICT_ERROR] = "error",
+        [CONFLICT_SKIP] = "skip",
+        [CONFLICT_REPLACE] = "replace",
+    };
+
+    for (int i = CONFLICT_ERROR; i <= CONFLICT_REPLACE; i++)
+        if (strcmp(options->on_conflict, names[i]) == 0) {
+            options->conflict = (enum conflict_policy)i;
+            return 0;
+        }
+    return error_set(err, "--on-conflict '%s' is none of error, skip, replace",
+                     options->on_conflict);
+}
+
+static int check_usage(struct import_options *options, int operands,
                        struct error *err)
 {
     if (operands == 0)
@@ -297,23 +464,48 @@ static int check_usage(const struct import_options *options, int operands,
         return error_set(err, "one FILE at a time");
     if (options->data == NULL)
         return error_set(err, "--data DIR is missing");
-    return 0;
+    if (options->rejects != NULL && !options->skip_invalid)
+        return error_set(err, "--rejects goes with --skip-invalid only");
+    if (!timestamp_parse_zone(span_of(options->tz), &options->zone_s))
+        return error_set(err,
+                         "--tz '%s' is no offset from UTC; names of zones are "
+                         "not known here, give UTC, +02 or -03:30",
+                         options->tz);
+    if (options->dry_run)
+        options->rejects = NULL; /* nothing is written */
+    return read_policy(options, err);
 }
 
-static int run(struct import *im, const char *path,
-               const struct import_options *options, struct error *err)
+static int summarize(const struct import *im, struct error *err)
 {
-    if (read_file(im, path, err) != 0 || judge(im, err) != 0 ||
-        write_all(im, options, err) != 0)
-        return -1;
-    printf("%s: created %" PRIu64 ", unchanged %" PRIu64 "\n", im->name,
-           im->created, im->unchanged);
-    if (fflush(stdout) == 0 && ferror(stdout) == 0)
+    const struct import_counts *n = &im->counts;
+    bool is_dry = im->options->dry_run;
+
+    printf("%s: %screated %" PRIu64 ", replaced %" PRIu64 ", unchanged %" PRIu64
+           ", skipped %" PRIu64 ", rejected %" PRIu64 "\n",
+           im->input.name, is_dry ? "dry run: " : "", n->created, n->replaced,
+           n->unchanged, n->skipped, im->faults.count);
+    if (print_finish(err) == 0)
         return 0;
-    return error_set(err,
-                     "%s: all is imported, but the summary cannot be "
-                     "written: %s",
-                     im->name, strerror(errno));
+    return error_set(err, "%s: %s, but the summary cannot be written: %s",
+                     im->input.name, is_dry ? "judged" : "all is imported",
+                     strerror(errno));
+}
+
+static int run(struct import *im, const char *path, struct error *err)
+{
+    const struct import_options *options = im->options;
+
+    if (options->rejects != NULL && file_exists(options->rejects))
+        return error_set(err, "%s: is there already; give another name",
+                         options->rejects);
+    if (read_file(im, path, err) != 0 || reject_repeats(im, err) != 0)
+        return -1;
+    if (!options->dry_run && is_refused(im))
+        return tell_faults(im, err);
+    if ((options->dry_run ? foresee_all(im, err) : write_all(im, err)) != 0)
+        return -1;
+    return summarize(im, err);
 }
 
 static int import_file(const char *path, const struct import_options *options,
@@ -323,14 +515,20 @@ static int import_file(const char *path, const struct import_options *options,
 
     if (im == NULL)
         return error_set(err, "import: out of memory");
-    im->has_header = false;
-    im->created = 0;
-    im->unchanged = 0;
-    csv_init(&im->csv, im->row, ROW_CAP);
+    memset(im, 0, offsetof(struct import, row));
+    im->options = options;
+    im->input.fd = -1;
+    im->input.kept = -1;
+    csv_init(&im->csv, im->row, sizeof im->row);
     import_set_init(&im->set);
-    import_faults_init(&im->faults);
-    int rc = run(im, path, options, err);
+    import_rejects_init(&im->rejects);
+    int rc = import_faults_init(&im->faults, options->max_errors)
+                 ? run(im, path, err)
+                 : error_set(err, "import: out of memory");
+    import_input_close(&im->input);
     import_set_fini(&im->set);
+    import_rejects_fini(&im->rejects);
+    import_faults_fini(&im->faults);
     wipe(im, sizeof *im);
     free(im);
     return rc;
@@ -339,7 +537,12 @@ static int import_file(const char *path, const struct import_options *options,
 int command_import(int argc, char **argv)
 {
     struct command c = {"import", &table, argc, argv, 0};
-    struct import_options options = {.map_size = LIMIT_MAP_SIZE};
+    struct import_options options = {
+        .tz = "UTC",
+        .on_conflict = "error",
+        .map_size = LIMIT_MAP_SIZE,
+        .max_errors = LIMIT_IMPORT_ERRORS,
+    };
     struct error err;
     int status;
 

@@ -1,11 +1,21 @@
 #include "tools/import_faults.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
-void import_faults_init(struct import_faults *faults)
+bool import_faults_init(struct import_faults *faults, size_t max)
 {
+    faults->kept = malloc((max + 1) * sizeof *faults->kept);
     faults->kept_count = 0;
+    faults->max = max;
     faults->count = 0;
+    return faults->kept != NULL;
+}
+
+void import_faults_fini(struct import_faults *faults)
+{
+    free(faults->kept);
+    faults->kept = NULL;
 }
 
 static bool is_before(const struct import_fault *a,
@@ -22,9 +32,9 @@ void import_faults_add(struct import_faults *faults,
     faults->count++;
     while (place > 0 && is_before(fault, &faults->kept[place - 1]))
         place--;
-    if (place == IMPORT_FAULTS_MAX)
+    if (place == faults->max)
         return;
-    if (faults->kept_count < IMPORT_FAULTS_MAX)
+    if (faults->kept_count < faults->max)
         faults->kept_count++;
     memmove(&faults->kept[place + 1], &faults->kept[place],
             (faults->kept_count - 1 - place) * sizeof *faults->kept);

@@ -9,16 +9,22 @@
 
 #include <stdio.h>
 
-enum { IMPORT_FAULTS_MAX = 100 }; /* that are reported one by one */
-
 struct import_faults {
-    struct import_fault kept[IMPORT_FAULTS_MAX]; /* by line and column */
+    struct import_fault *kept; /* by line and column */
     size_t kept_count;
+    size_t max;     /* that are kept */
     uint64_t count; /* all of them */
 };
 
-/* Start with none. */
-void import_faults_init(struct import_faults *faults);
+/*
+ * Start with none; max of them will be kept.
+ * owns:    release with import_faults_fini
+ * returns: false when there is no memory
+ */
+bool import_faults_init(struct import_faults *faults, size_t max);
+
+/* Free all. */
+void import_faults_fini(struct import_faults *faults);
 
 /* Count a fault, and keep it if it is among the first. */
 void import_faults_add(struct import_faults *faults,

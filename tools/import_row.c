@@ -7,11 +7,20 @@
 #include "proto/uuid.h"
 
 static const char *const names[IMPORT_COLUMNS] = {
-    [IMPORT_TOKEN] = "token",           [IMPORT_USERNAME] = "username",
-    [IMPORT_CREATED_AT] = "created_at", [IMPORT_EXPIRES_AT] = "expires_at",
-    [IMPORT_NOT_BEFORE] = "not_before", [IMPORT_LAST_USED_AT] = "last_used_at",
+    [IMPORT_TOKEN] = "token",
+    [IMPORT_TOKEN_SHA256] = "token_sha256",
+    [IMPORT_USERNAME] = "username",
+    [IMPORT_CREATED_AT] = "created_at",
+    [IMPORT_EXPIRES_AT] = "expires_at",
+    [IMPORT_NOT_BEFORE] = "not_before",
+    [IMPORT_LAST_USED_AT] = "last_used_at",
     [IMPORT_IS_REVOKED] = "is_revoked",
 };
+
+const char *import_column_name(enum import_column column)
+{
+    return names[column];
+}
 
 static bool refuse(struct import_fault *fault, const struct csv_field *place,
                    const char *name, const char *reason)
@@ -35,13 +44,37 @@ static int find_column(struct span name)
     return -1;
 }
 
+static void clear_header(struct import_header *header)
+{
+    for (int i = 0; i < IMPORT_COLUMNS; i++)
+        header->field[i] = -1;
+    memset(header->is_used, 0, sizeof header->is_used);
+}
+
+static bool check_columns(struct import_header *header, const struct csv *c,
+                          struct import_fault *fault)
+{
+    int hash = header->field[IMPORT_TOKEN_SHA256];
+    bool has_token = header->field[IMPORT_TOKEN] >= 0;
+
+    if (has_token && hash >= 0)
+        return refuse(fault, &c->fields[hash], names[IMPORT_TOKEN_SHA256],
+                      "is there beside token; a file has one of the two");
+    header->token = hash >= 0 ? IMPORT_TOKEN_SHA256 : IMPORT_TOKEN;
+    const enum import_column needed[] = {header->token, IMPORT_USERNAME};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (header->field[needed[i]] < 0)
+            return refuse(fault, &c->fields[0], names[needed[i]],
+                          "is missing in the header line (names with commas "
+                          "between them)");
+    return true;
+}
+
 bool import_header_read(struct import_header *header, const struct csv *c,
                         struct import_fault *fault)
 {
-    memset(header, 0, sizeof *header);
+    clear_header(header);
     header->field_count = c->field_count;
-    for (int i = 0; i < IMPORT_COLUMNS; i++)
-        header->field[i] = -1;
     for (size_t i = 0; i < c->field_count; i++) {
         int column = find_column(c->fields[i].text);
         if (column < 0)
@@ -52,12 +85,7 @@ bool import_header_read(struct import_header *header, const struct csv *c,
         header->field[column] = (int)i;
         header->is_used[i] = true;
     }
-    for (int i = IMPORT_TOKEN; i <= IMPORT_USERNAME; i++)
-        if (header->field[i] < 0)
-            return refuse(fault, &c->fields[0], names[i],
-                          "is missing in the header line (names with commas "
-                          "between them)");
-    return true;
+    return check_columns(header, c, fault);
 }
 
 /* --- The columns. Each returns NULL, or what is wrong. --- */
@@ -83,6 +111,35 @@ static const char *read_token(const struct csv_field *field,
     return NULL;
 }
 
+/* returns: the value of a hex digit, or -1 */
+static int hex_value(uint8_t digit)
+{
+    uint8_t lower = ascii_lower(digit);
+
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+static const char *read_hash(const struct csv_field *field,
+                             uint8_t key[TOKEN_KEY_LEN])
+{
+    static const char reason[] = "not a SHA-256 (64 hex digits)";
+
+    if (is_null(field))
+        return "is empty";
+    if (field->text.len != 2 * TOKEN_KEY_LEN)
+        return reason;
+    for (size_t i = 0; i < TOKEN_KEY_LEN; i++) {
+        int high = hex_value(field->text.ptr[2 * i]);
+        int low = hex_value(field->text.ptr[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return reason;
+        key[i] = (uint8_t)(high << 4 | low);
+    }
+    return NULL;
+}
+
 static const char *read_username(const struct csv_field *field,
                                  struct token_record *record)
 {
@@ -97,32 +154,35 @@ static const char *read_username(const struct csv_field *field,
     return NULL;
 }
 
-/* out: *time is 0 for NULL */
-static const char *read_time(const struct csv_field *field, int64_t *time)
+/* out: *time is 0 for NULL, and for what was before all times */
+static const char *read_time(const struct csv_field *field, int zone_s,
+                             int64_t *time)
 {
     *time = 0;
     if (is_null(field))
         return NULL;
-    int result = timestamp_parse(field->text, 0, time);
+    int result = timestamp_parse(field->text, zone_s, time);
     if (result < 0)
         return timestamp_reason(result);
-    return result == TIMESTAMP_OK ? NULL : "infinity is not possible here";
+    return result == TIMESTAMP_INFINITY ? "infinity is not possible here"
+                                        : NULL;
 }
 
-static const char *read_expiry(const struct csv_field *field, int64_t *expires)
+static const char *read_expiry(const struct csv_field *field, int zone_s,
+                               int64_t *expires)
 {
     int64_t time;
 
     *expires = TOKEN_NEVER;
     if (is_null(field))
         return NULL;
-    int result = timestamp_parse(field->text, 0, &time);
+    int result = timestamp_parse(field->text, zone_s, &time);
     if (result < 0)
         return timestamp_reason(result);
-    if (result == TIMESTAMP_MINUS_INFINITY)
-        return "-infinity is not possible here";
     if (result == TIMESTAMP_OK)
         *expires = token_expiry(time);
+    if (result == TIMESTAMP_MINUS_INFINITY)
+        *expires = TIMESTAMP_FIRST_S;
     return NULL;
 }
 
@@ -145,25 +205,34 @@ static const char *read_flag(const struct csv_field *field, bool *flag)
 /* --- The row --- */
 
 static const char *read_column(enum import_column column,
-                               const struct csv_field *field,
+                               const struct csv_field *field, int zone_s,
                                struct import_row *row)
 {
     switch (column) {
     case IMPORT_TOKEN:
         return read_token(field, row->key);
+    case IMPORT_TOKEN_SHA256:
+        return read_hash(field, row->key);
     case IMPORT_USERNAME:
         return read_username(field, &row->record);
     case IMPORT_CREATED_AT:
-        return read_time(field, &row->record.created);
+        return read_time(field, zone_s, &row->record.created);
     case IMPORT_EXPIRES_AT:
-        return read_expiry(field, &row->record.expires);
+        return read_expiry(field, zone_s, &row->record.expires);
     case IMPORT_NOT_BEFORE:
-        return read_time(field, &row->record.not_before);
+        return read_time(field, zone_s, &row->record.not_before);
     case IMPORT_LAST_USED_AT:
-        return read_time(field, &row->last_used);
+        return read_time(field, zone_s, &row->last_used);
     default:
         return read_flag(field, &row->record.revoked);
     }
+}
+
+/* Of the two columns for a token there is one. */
+static bool is_other_token(const struct import_header *header,
+                           enum import_column column)
+{
+    return column <= IMPORT_TOKEN_SHA256 && column != header->token;
 }
 
 bool import_row_read(const struct import_header *header, const struct csv *c,
@@ -179,9 +248,11 @@ bool import_row_read(const struct import_header *header, const struct csv *c,
                       "more fields than the header line");
     row->record.row = 0;
     for (enum import_column i = 0; i < IMPORT_COLUMNS; i++) {
+        if (is_other_token(header, i))
+            continue;
         const struct csv_field *field =
             header->field[i] < 0 ? &absent : &c->fields[header->field[i]];
-        const char *reason = read_column(i, field, row);
+        const char *reason = read_column(i, field, header->zone_s, row);
         if (reason != NULL)
             return refuse(fault, field, names[i], reason);
     }

@@ -25,6 +25,10 @@
 
 _Static_assert(sizeof(size_t) >= 8, "the map needs a 64-bit address space");
 
+/* Bad rows of an import that are named one by one. */
+#define LIMIT_IMPORT_ERRORS     100
+#define LIMIT_IMPORT_ERRORS_TOP 10000
+
 /* Milliseconds. */
 #define LIMIT_HANDSHAKE_MS 10000 /* accept to 101, TLS included */
 #define LIMIT_AUTH_MS      10000 /* 101 to the first login */

@@ -178,6 +178,14 @@ def import_rows(data, rows, *args):
     return result
 
 
+def summary(name, **counts):
+    """What an import says at its end; counts that are not given are 0."""
+    kinds = ["created", "replaced", "unchanged", "skipped", "rejected"]
+    assert set(counts) <= set(kinds)
+    return "%s: %s\n" % (name, ", ".join(
+        "%s %d" % (kind, counts.get(kind, 0)) for kind in kinds))
+
+
 def export_rows(data):
     """What `export` prints, as {hash: row}."""
     result = run("export", "--data", data)

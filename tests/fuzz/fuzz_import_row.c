@@ -53,7 +53,9 @@ static bool read_header(struct import_header *header, const struct csv *c)
     must(header->field_count == c->field_count);
     for (int i = 0; i < IMPORT_COLUMNS; i++)
         must(header->field[i] < (int)c->field_count);
-    must(header->field[IMPORT_TOKEN] >= 0);
+    must(header->field[header->token] >= 0);
+    must(header->field[IMPORT_TOKEN] < 0 ||
+         header->field[IMPORT_TOKEN_SHA256] < 0);
     must(header->field[IMPORT_USERNAME] >= 0);
     return true;
 }
@@ -72,7 +74,7 @@ static void read_row(const struct import_header *header, const struct csv *c)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint8_t *mem = malloc(ROW_CAP);
-    struct import_header header;
+    struct import_header header = {.zone_s = -12600};
     bool has_header = false;
     struct csv c;
 

@@ -820,6 +820,46 @@ static void file_is_imported(void **state)
     run_path(&(struct path){make_csv, run_command_import, check_all_or_none});
 }
 
+static void make_bad_csv(void)
+{
+    char path[192];
+
+    make_csv();
+    snprintf(path, sizeof path, "%s/tokens.csv", d.dir);
+    FILE *file = fopen(path, "a");
+    assert_non_null(file);
+    fputs("bad,row\n", file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static bool run_import_with_rejects(struct error *err)
+{
+    char path[192], rejects[192];
+    char *argv[] = {"import",         "--data",    d.dir,   path,
+                    "--skip-invalid", "--rejects", rejects, NULL};
+
+    snprintf(path, sizeof path, "%s/tokens.csv", d.dir);
+    snprintf(rejects, sizeof rejects, "%s/rejects.csv", d.dir);
+    error_set(err, "see its line on stderr");
+    return command_import(7, argv) == EXIT_OK;
+}
+
+static void check_rejects(bool worked)
+{
+    char path[192];
+
+    snprintf(path, sizeof path, "%s/rejects.csv", d.dir);
+    assert_int_equal(access(path, F_OK) == 0, worked);
+    check_all_or_none(worked);
+}
+
+static void file_is_imported_with_rejects(void **state)
+{
+    (void)state;
+    run_path(
+        &(struct path){make_bad_csv, run_import_with_rejects, check_rejects});
+}
+
 static bool run_command_export(struct error *err)
 {
     char *argv[] = {"export", "--data", d.dir, NULL};
@@ -853,6 +893,7 @@ int main(void)
         cmocka_unit_test(connection_is_served),
         cmocka_unit_test(set_is_filled),
         cmocka_unit_test(file_is_imported),
+        cmocka_unit_test(file_is_imported_with_rejects),
         cmocka_unit_test(file_is_exported),
     };
 

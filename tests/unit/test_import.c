@@ -1,7 +1,9 @@
-/* Unit tests of tools/import_row, import_set and import_faults. */
+/* Unit tests of tools/import_row, _set, _faults, _rejects and _progress. */
 #include "base/digest.h"
 #include "proto/uuid.h"
 #include "tools/import_faults.h"
+#include "tools/import_progress.h"
+#include "tools/import_rejects.h"
 #include "tools/import_row.h"
 #include "tools/import_set.h"
 
@@ -11,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -93,6 +96,40 @@ static void test_header(void **state)
     assert_false(header.is_used[4]);
 }
 
+static void test_hash(void **state)
+{
+    uint8_t key[TOKEN_KEY_LEN];
+    static const char hash[] = "00112233445566778899aabbccddeeff"
+                               "AABBCCDDEEFF00112233445566778899";
+
+    (void)state;
+    assert_true(read_line("username,token_sha256", true));
+    assert_int_equal(header.token, IMPORT_TOKEN_SHA256);
+    char line[128];
+    snprintf(line, sizeof line, "j,%s", hash);
+    assert_true(read_line(line, false));
+    for (unsigned i = 0; i < 16; i++) {
+        key[i] = (uint8_t)(i * 0x11);
+        key[16 + i] = (uint8_t)((i + 10) % 16 * 0x11);
+    }
+    assert_memory_equal(row.key, key, sizeof key);
+    snprintf(line, sizeof line, "j,%.63s", hash);
+    refuse_row(line, 3, "token_sha256", "not a SHA-256 (64 hex digits)");
+    snprintf(line, sizeof line, "j,%s0", hash);
+    refuse_row(line, 3, "token_sha256", "not a SHA-256");
+    snprintf(line, sizeof line, "j,%.63sg", hash);
+    refuse_row(line, 3, "token_sha256", "not a SHA-256");
+    snprintf(line, sizeof line, "j,%.62s 9", hash);
+    refuse_row(line, 3, "token_sha256", "not a SHA-256");
+    refuse_row("j," JANE, 3, "token_sha256", "not a SHA-256");
+    refuse_row("j,", 3, "token_sha256", "is empty");
+    assert_true(read_line("username,token", true));
+    assert_int_equal(header.token, IMPORT_TOKEN);
+    refuse_header("token,username,token_sha256", 16, "token_sha256",
+                  "beside token");
+    refuse_header("token_sha256,token", 1, "token_sha256", "beside token");
+}
+
 static void test_bad_headers(void **state)
 {
     (void)state;
@@ -158,6 +195,32 @@ static void test_expiry(void **state)
     assert_int_equal(row.record.expires, -2);
 }
 
+static void test_before_all_times(void **state)
+{
+    (void)state;
+    memset(&row, 0x55, sizeof row);
+    assert_true(
+        read_line(JANE ",j,-infinity,-infinity,-infinity,-infinity,", false));
+    assert_int_equal(row.record.created, 0);
+    assert_int_equal(row.record.expires, INT64_C(-62135596800));
+    assert_int_equal(row.record.not_before, 0);
+    assert_int_equal(row.last_used, 0);
+}
+
+static void test_zone_of_the_caller(void **state)
+{
+    (void)state;
+    header.zone_s = -12600;
+    assert_true(read_line(JANE ",j,2026-11-24 08:20:05,2026-11-24 08:20:06,"
+                               "2026-11-24 08:20:07Z,2026-11-24 08:20:08,",
+                          false));
+    assert_int_equal(row.record.created, 1795508405 + 12600);
+    assert_int_equal(row.record.expires, 1795508406 + 12600);
+    assert_int_equal(row.record.not_before, 1795508407);
+    assert_int_equal(row.last_used, 1795508408 + 12600);
+    header.zone_s = 0;
+}
+
 static void test_flags(void **state)
 {
     static const struct {
@@ -216,11 +279,11 @@ static void test_bad_times(void **state)
     (void)state;
     refuse_row(JANE ",j,x,,,,", 40, "created_at", "not a time");
     refuse_row(JANE ",j,,\"\",,,", 41, "expires_at", "not a time");
-    refuse_row(JANE ",j,,-infinity,,,", 41, "expires_at", "-infinity");
     refuse_row(JANE ",j,,2026-02-29 00:00:00,,,", 41, "expires_at",
                "no such date");
     refuse_row(JANE ",j,infinity,,,,", 40, "created_at", "infinity");
-    refuse_row(JANE ",j,,,-infinity,,", 42, "not_before", "infinity");
+    refuse_row(JANE ",j,,,infinity,,", 42, "not_before", "infinity");
+    refuse_row(JANE ",j,,,,infinity,", 43, "last_used_at", "infinity");
     refuse_row(JANE ",j,,,,10000-01-01 00:00:00,", 43, "last_used_at", "year");
 }
 
@@ -316,6 +379,8 @@ static void test_set_finds_repeats(void **state)
 
 /* --- import_faults --- */
 
+enum { FAULTS_MAX = 100 };
+
 static void expect_report(const struct import_faults *faults,
                           const char *expected)
 {
@@ -335,7 +400,7 @@ static void test_faults_are_in_order(void **state)
     struct import_fault f = {5, 3, "token", "the same as in line", 2};
 
     (void)state;
-    import_faults_init(&faults);
+    assert_true(import_faults_init(&faults, FAULTS_MAX));
     expect_report(&faults, "");
     import_faults_add(&faults, &f);
     f = (struct import_fault){4, 9, NULL, "bad", 0};
@@ -345,6 +410,12 @@ static void test_faults_are_in_order(void **state)
     expect_report(&faults, "f.csv:4:9: bad\n"
                            "f.csv:5:1: column username: odd\n"
                            "f.csv:5:3: column token: the same as in line 2\n");
+    import_faults_fini(&faults);
+    /* None is kept, all are counted. */
+    assert_true(import_faults_init(&faults, 0));
+    import_faults_add(&faults, &f);
+    expect_report(&faults, "… and 1 more\n");
+    import_faults_fini(&faults);
 }
 
 static void test_faults_keep_the_first(void **state)
@@ -353,28 +424,121 @@ static void test_faults_keep_the_first(void **state)
     struct import_faults faults;
 
     (void)state;
-    import_faults_init(&faults);
-    for (uint64_t i = 0; i < IMPORT_FAULTS_MAX + MORE; i++) {
-        uint64_t line = (i * 7) % (IMPORT_FAULTS_MAX + MORE) + 1;
+    assert_true(import_faults_init(&faults, FAULTS_MAX));
+    for (uint64_t i = 0; i < FAULTS_MAX + MORE; i++) {
+        uint64_t line = (i * 7) % (FAULTS_MAX + MORE) + 1;
         struct import_fault f = {line, 1, NULL, "bad", 0};
         import_faults_add(&faults, &f);
     }
-    assert_int_equal(faults.count, IMPORT_FAULTS_MAX + MORE);
-    assert_int_equal(faults.kept_count, IMPORT_FAULTS_MAX);
-    for (size_t i = 0; i < IMPORT_FAULTS_MAX; i++)
+    assert_int_equal(faults.count, FAULTS_MAX + MORE);
+    assert_int_equal(faults.kept_count, FAULTS_MAX);
+    for (size_t i = 0; i < FAULTS_MAX; i++)
         assert_int_equal(faults.kept[i].line, i + 1);
     faults.kept_count = 0;
     expect_report(&faults, "… and 150 more\n");
+    import_faults_fini(&faults);
+}
+
+/* --- import_rejects --- */
+
+/* The rejects of a file of this content are these bytes. */
+static void expect_rejects(const char *content, const uint64_t *lines,
+                           size_t count, const char *expected)
+{
+    char dir[] = "/tmp/import-XXXXXX", path[64], got[512] = "";
+    struct import_rejects rejects;
+    struct import_input in;
+    struct error err;
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/f.csv", dir);
+    FILE *file = fopen(path, "w+");
+    fputs(content, file);
+    fclose(file);
+    assert_int_equal(import_input_open(&in, path, &err), 0);
+    unlink(path);
+    assert_int_equal(import_input_keep(&in, path, &err), 0);
+    import_rejects_init(&rejects);
+    for (size_t i = 0; i < count; i++)
+        assert_true(import_rejects_add(&rejects, lines[i]));
+    int rc = import_rejects_write(&rejects, &in, path, &err);
+    if (expected == NULL) {
+        assert_int_equal(rc, -1);
+        assert_non_null(strstr(err.text, "changed while it was read"));
+    } else {
+        assert_int_equal(rc, 0);
+        file = fopen(path, "r");
+        assert_int_equal(fread(got, 1, sizeof got - 1, file), strlen(expected));
+        fclose(file);
+        unlink(path);
+        assert_string_equal(got, expected);
+    }
+    import_rejects_fini(&rejects);
+    import_input_close(&in);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+static void test_rejects_are_copied(void **state)
+{
+    static const char content[] = "\xEF\xBB\xBF\nh,i\r\n"     /* 2 */
+                                  "a,b\r\n"                   /* 3 */
+                                  "\"c\n\n\",\"d\r\n\"\r\n\n" /* 4 to 8 */
+                                  "e\"f\n"                    /* 9 */
+                                  "\"g";                      /* 10 */
+
+    (void)state;
+    expect_rejects(content, (uint64_t[]){3}, 1, "\xEF\xBB\xBF\nh,i\r\na,b\r\n");
+    for (uint64_t line = 4; line <= 8; line++)
+        expect_rejects(content, &line, 1,
+                       "\xEF\xBB\xBF\nh,i\r\n"
+                       "\"c\n\n\",\"d\r\n\"\r\n\n");
+    expect_rejects(content, (uint64_t[]){10, 3, 9}, 3,
+                   "\xEF\xBB\xBF\nh,i\r\na,b\r\ne\"f\n\"g");
+    expect_rejects(content, (uint64_t[]){10, 3, 9, 6}, 4, content);
+    expect_rejects(content, (uint64_t[]){10, 11}, 2, NULL);
+}
+
+/* --- import_progress --- */
+
+static void expect_progress(uint64_t total, uint64_t done, uint64_t rows,
+                            int64_t elapsed_ms, const char *expected)
+{
+    struct import_progress p = {.doing = "reading", .total = total};
+    char text[IMPORT_PROGRESS_LINE];
+
+    import_progress_format(&p, done, rows, elapsed_ms, text);
+    assert_string_equal(text, expected);
+}
+
+static void test_progress(void **state)
+{
+    (void)state;
+    expect_progress(1000, 400, 400000, 500,
+                    "reading [########............]  40% 400000 rows, "
+                    "800000/s, 0:00 left");
+    expect_progress(1000, 1, 10, 1000,
+                    "reading [....................]   0% 10 rows, 10/s, "
+                    "16:39 left");
+    expect_progress(1000, 2000, 10, 1000,
+                    "reading [####################] 100% 10 rows, 10/s, "
+                    "0:00 left");
+    expect_progress(1000, 0, 0, 0,
+                    "reading [....................]   0% 0 rows, 0/s, "
+                    "0:00 left");
+    expect_progress(0, 400, 1234, 2000, "reading 1234 rows, 617/s");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_header),
+        cmocka_unit_test(test_hash),
         cmocka_unit_test(test_bad_headers),
         cmocka_unit_test_setup(test_full_row, use_full_header),
         cmocka_unit_test_setup(test_nulls, use_full_header),
         cmocka_unit_test_setup(test_expiry, use_full_header),
+        cmocka_unit_test_setup(test_before_all_times, use_full_header),
+        cmocka_unit_test_setup(test_zone_of_the_caller, use_full_header),
         cmocka_unit_test_setup(test_flags, use_full_header),
         cmocka_unit_test_setup(test_bad_tokens, use_full_header),
         cmocka_unit_test_setup(test_usernames, use_full_header),
@@ -384,6 +548,8 @@ int main(void)
         cmocka_unit_test(test_set_finds_repeats),
         cmocka_unit_test(test_faults_are_in_order),
         cmocka_unit_test(test_faults_keep_the_first),
+        cmocka_unit_test(test_rejects_are_copied),
+        cmocka_unit_test(test_progress),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
