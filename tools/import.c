@@ -399,8 +399,7 @@ static const struct option_spec specs[] = {
      FIELD(dry_run)},
     {.name = "on-conflict",
      .value = "WHAT",
-     .help =
-         "for a token that has another record: error, skip, replace",
+     .help = "for a token that has another record: error, skip, replace",
      .kind = OPTION_TEXT,
      FIELD(on_conflict)},
     {.name = "skip-invalid",
@@ -440,7 +439,7 @@ static const struct option_table table = {
 
 static int read_policy(struct import_options *options, struct error *err)
 {
-    static const char *const names[] = {
+    static const char names[][8] = {
         [CONFLICT_ERROR] = "error",
         [CONFLICT_SKIP] = "skip",
         [CONFLICT_REPLACE] = "replace",

@@ -6,7 +6,8 @@
 #include "proto/utf8.h"
 #include "proto/uuid.h"
 
-static const char *const names[IMPORT_COLUMNS] = {
+/* Arrays of characters: a pointer costs a relocation more. */
+static const char names[IMPORT_COLUMNS][16] = {
     [IMPORT_TOKEN] = "token",
     [IMPORT_TOKEN_SHA256] = "token_sha256",
     [IMPORT_USERNAME] = "username",
@@ -188,8 +189,8 @@ static const char *read_expiry(const struct csv_field *field, int zone_s,
 
 static const char *read_flag(const struct csv_field *field, bool *flag)
 {
-    static const char *const yes[] = {"t", "true", "1"};
-    static const char *const no[] = {"f", "false", "0"};
+    static const char yes[][6] = {"t", "true", "1"};
+    static const char no[][6] = {"f", "false", "0"};
 
     *flag = false;
     if (is_null(field))
