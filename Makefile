@@ -16,12 +16,14 @@ PROTO := csv der http http_answer json json_write last_use msg prometheus \
 SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
          journal link log loop memory net process sandbox_landlock sandbox_seccomp \
          store store_check store_check_meta store_check_page store_check_tree \
-         store_import store_read timer tls tls_client user
+         store_copy store_import store_read store_verify timer tls tls_client \
+         user
 APP   := config conn listeners lobby metrics metrics_page options peers pool \
          serve server server_accept server_conns server_review server_signals \
          session upgrade
-TOOLS := command export health import import_faults import_input \
-         import_progress import_rejects import_row import_set main print
+TOOLS := backup command compact counts export health import import_faults \
+         import_input import_progress import_rejects import_row import_set \
+         main print restore verify
 ECHO  := tests/echo/echo
 SRC   := $(wildcard $(BASE:%=src/base/%.c) $(PROTO:%=src/proto/%.c) \
                     $(SYS:%=src/sys/%.c) $(APP:%=src/app/%.c) \
@@ -67,7 +69,8 @@ COLD := $(addprefix src/app/,config listeners metrics_page options pool serve se
         $(addprefix src/proto/,der http_answer prometheus x509) \
         $(addprefix src/sys/,$(filter cert% sandbox%,$(SYS)) entropy file_io \
                              journal log net process store store_check \
-                             store_check_meta store_import tls_client user) \
+                             store_check_meta store_copy store_import \
+                             store_verify tls_client user) \
         $(addprefix tools/,$(filter-out import_row import_set,$(TOOLS)))
 $(COLD:%=build/obj/%.o): CFLAGS += -Os
 

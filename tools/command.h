@@ -9,9 +9,13 @@
 #include "app/options.h"
 
 /* Each: argv[0] is the command's name. returns: enum exit_status */
+int command_backup(int argc, char **argv);
+int command_compact(int argc, char **argv);
 int command_export(int argc, char **argv);
 int command_health(int argc, char **argv);
 int command_import(int argc, char **argv);
+int command_restore(int argc, char **argv);
+int command_verify(int argc, char **argv);
 
 /* --- What they share --- */
 

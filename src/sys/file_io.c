@@ -103,8 +103,7 @@ int file_write_all(int fd, struct span content)
     return 0;
 }
 
-/* Make the entry of path in its directory durable. */
-static int sync_parent(const char *path)
+int file_sync_parent(const char *path)
 {
     char dir[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -161,7 +160,7 @@ int file_write(const char *path, struct span content, unsigned mode,
         unlink(tmp);
         return -1;
     }
-    return sync_parent(path) == 0 ? 0 : fail(err, path);
+    return file_sync_parent(path) == 0 ? 0 : fail(err, path);
 }
 
 int file_draft_begin(struct file_draft *draft, const char *path,
@@ -203,7 +202,7 @@ int file_make_dir(const char *path, unsigned mode, struct error *err)
     struct stat st;
 
     if (mkdir(path, 0700) == 0) {
-        if (chmod(path, mode) != 0 || sync_parent(path) != 0)
+        if (chmod(path, mode) != 0 || file_sync_parent(path) != 0)
             return fail(err, path);
         return 0;
     }

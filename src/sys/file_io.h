@@ -75,6 +75,9 @@ int file_draft_publish(const struct file_draft *draft, const char *path,
 /* Remove the draft; what was published stays. */
 void file_draft_drop(const struct file_draft *draft);
 
+/* Make the entry of path in its directory durable. returns: 0, or -1: errno */
+int file_sync_parent(const char *path);
+
 /*
  * Make one directory unless it is there, with these permission bits whatever
  * the umask is; an existing one keeps its own. The parent must exist.

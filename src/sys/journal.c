@@ -17,30 +17,32 @@ enum {
 
 /* --- Records --- */
 
-static uint64_t record_checksum(const struct store *s, uint64_t seq,
+static uint64_t record_checksum(const uint8_t *secret, uint64_t seq,
                                 const uint8_t *touches, size_t len)
 {
     uint8_t joined[16];
 
     store_le64(joined, seq);
-    store_le64(joined + 8, siphash(s->secret, touches, len));
-    return siphash(s->secret, joined, sizeof joined);
+    store_le64(joined + 8, siphash(secret, touches, len));
+    return siphash(secret, joined, sizeof joined);
 }
 
-/* Number of touches in a record, or 0 when it does not verify. */
-static size_t record_count(const struct store *s, const MDB_val *key,
-                           const MDB_val *value, uint64_t *seq)
+size_t journal_record_count(const uint8_t *secret, uint64_t seq,
+                            struct span value)
 {
-    if (key->mv_size != sizeof *seq ||
-        value->mv_size < TOUCH_LEN + CHECKSUM_LEN ||
-        (value->mv_size - CHECKSUM_LEN) % TOUCH_LEN != 0)
+    if (value.len < TOUCH_LEN + CHECKSUM_LEN ||
+        (value.len - CHECKSUM_LEN) % TOUCH_LEN != 0)
         return 0;
-    memcpy(seq, key->mv_data, sizeof *seq);
-    size_t len = value->mv_size - CHECKSUM_LEN;
-    const uint8_t *bytes = value->mv_data;
-    if (load_le64(bytes + len) != record_checksum(s, *seq, bytes, len))
-        return 0;
-    return len / TOUCH_LEN;
+    size_t len = value.len - CHECKSUM_LEN;
+    uint64_t wanted = record_checksum(secret, seq, value.ptr, len);
+    return load_le64(value.ptr + len) == wanted ? len / TOUCH_LEN : 0;
+}
+
+struct sort_pair journal_record_touch(struct span value, size_t i)
+{
+    const uint8_t *touch = value.ptr + i * TOUCH_LEN;
+
+    return (struct sort_pair){load_le64(touch), load_le64(touch + 8)};
 }
 
 static void write_record(const struct store *s, uint64_t seq,
@@ -52,7 +54,7 @@ static void write_record(const struct store *s, uint64_t seq,
         store_le64(out + i * TOUCH_LEN + 8, touches[i].value);
     }
     size_t len = count * TOUCH_LEN;
-    store_le64(out + len, record_checksum(s, seq, out, len));
+    store_le64(out + len, record_checksum(s->secret, seq, out, len));
 }
 
 static int next_seq(MDB_cursor *cursor, uint64_t *seq)
@@ -155,17 +157,17 @@ static void load_record(void *ctx, const struct store *s, const MDB_val *key,
                         const MDB_val *value)
 {
     struct journal_uses *uses = ctx;
-    uint64_t seq = 0;
-    size_t count = record_count(s, key, value, &seq);
-    const uint8_t *touch = value->mv_data;
+    struct span bytes = {value->mv_data, value->mv_size};
+    size_t count = 0;
 
+    if (key->mv_size == sizeof uses->last_seq) {
+        memcpy(&uses->last_seq, key->mv_data, sizeof uses->last_seq);
+        count = journal_record_count(s->secret, uses->last_seq, bytes);
+    }
     if (count == 0)
         uses->damaged++;
-    if (key->mv_size == sizeof seq)
-        memcpy(&uses->last_seq, key->mv_data, sizeof seq);
-    for (; count > 0; count--, touch += TOUCH_LEN)
-        uses->pairs[uses->count++] = (struct sort_pair){
-            .key = load_le64(touch), .value = load_le64(touch + 8)};
+    for (size_t i = 0; i < count; i++)
+        uses->pairs[uses->count++] = journal_record_touch(bytes, i);
 }
 
 int journal_uses_load(struct store *s, MDB_txn *txn, struct journal_uses *uses)

@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/sort.h"
+#include "base/span.h"
 #include "sys/store.h"
 
 struct MDB_txn;
@@ -36,6 +37,18 @@ int journal_append(struct store *s, const struct sort_pair *touches,
  * returns: 0, or -1 with the reason
  */
 int journal_count(struct store *s, size_t *count, struct error *err);
+
+/* --- Records --- */
+
+/*
+ * in:      secret: SIPHASH_KEY_LEN bytes, the store's
+ * returns: touches in a record's value, or 0 when it does not verify
+ */
+size_t journal_record_count(const uint8_t *secret, uint64_t seq,
+                            struct span value);
+
+/* Touch i of a record that verifies. */
+struct sort_pair journal_record_touch(struct span value, size_t i);
 
 /* --- The newest time of each row in the journal --- */
 

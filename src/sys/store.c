@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 enum {
-    FORMAT_VERSION = 2,
     TABLES_MAX = 8,
     NUMBER_NAME_MAX = 16,
     LOCK_LEN = 8192 /* bytes of LMDB's lock file with its 126 readers */
@@ -23,11 +22,7 @@ enum {
 
 #define STORE_FILE "store.mdb"
 
-#define META_MAGIC   "magic"
-#define META_VERSION "version"
-#define META_SECRET  "secret"
-
-static const char magic_text[] = "openchampps store";
+static const char magic_text[] = STORE_MAGIC_TEXT;
 
 /* --- Errors --- */
 
@@ -91,7 +86,7 @@ static int meta_put(const struct store *s, MDB_txn *txn, const char *name,
 /* A number of meta: itself (8), SipHash-2-4 over its name and it (8). */
 enum { NUMBER_LEN = 16 };
 
-static void encode_number(const struct store *s, const char *name,
+static void encode_number(const uint8_t *secret, const char *name,
                           uint64_t number, uint8_t out[NUMBER_LEN])
 {
     uint8_t joined[NUMBER_NAME_MAX + 8];
@@ -101,23 +96,32 @@ static void encode_number(const struct store *s, const char *name,
     memcpy(joined, name, len);
     store_le64(joined + len, number);
     store_le64(out, number);
-    store_le64(out + 8, siphash(s->secret, joined, len + 8));
+    store_le64(out + 8, siphash(secret, joined, len + 8));
+}
+
+bool store_decode_number(const uint8_t *secret, const char *name,
+                         struct span value, uint64_t *number)
+{
+    uint8_t expected[NUMBER_LEN];
+
+    if (value.len != NUMBER_LEN)
+        return false;
+    *number = load_le64(value.ptr);
+    encode_number(secret, name, *number, expected);
+    return memcmp(value.ptr, expected, NUMBER_LEN) == 0;
 }
 
 int store_get_number(const struct store *s, MDB_txn *txn, const char *name,
                      uint64_t *number)
 {
-    uint8_t expected[NUMBER_LEN];
     MDB_val value;
     int rc = meta_get(s, txn, name, &value);
 
     if (rc != 0)
         return rc;
-    if (value.mv_size != NUMBER_LEN)
-        return MDB_CORRUPTED;
-    *number = load_le64(value.mv_data);
-    encode_number(s, name, *number, expected);
-    return memcmp(value.mv_data, expected, NUMBER_LEN) == 0 ? 0 : MDB_CORRUPTED;
+    struct span bytes = {value.mv_data, value.mv_size};
+    return store_decode_number(s->secret, name, bytes, number) ? 0
+                                                               : MDB_CORRUPTED;
 }
 
 int store_put_number(const struct store *s, MDB_txn *txn, const char *name,
@@ -125,7 +129,7 @@ int store_put_number(const struct store *s, MDB_txn *txn, const char *name,
 {
     uint8_t bytes[NUMBER_LEN];
 
-    encode_number(s, name, number, bytes);
+    encode_number(s->secret, name, number, bytes);
     return meta_put(s, txn, name, val_of(bytes, sizeof bytes));
 }
 
@@ -146,7 +150,7 @@ static int put_version(const struct store *s, MDB_txn *txn)
 {
     uint8_t bytes[8];
 
-    store_le64(bytes, FORMAT_VERSION);
+    store_le64(bytes, STORE_FORMAT);
     return meta_put(s, txn, META_VERSION, val_of(bytes, sizeof bytes));
 }
 
@@ -190,7 +194,7 @@ int store_commit(struct store *s, MDB_txn *txn, struct error *err)
 
 /* --- Opening --- */
 
-static int open_tables(struct store *s, MDB_txn *txn, unsigned create)
+int store_open_tables(struct store *s, MDB_txn *txn, unsigned create)
 {
     int rc = mdb_dbi_open(txn, "meta", create, &s->meta);
 
@@ -282,12 +286,12 @@ static int check_meta(struct store *s, MDB_txn *txn, struct error *err)
         return refuse_foreign(s, err);
     if (get_version(s, txn, &version) != 0)
         return store_explain(s, MDB_CORRUPTED, "read its format", err);
-    if (version != FORMAT_VERSION)
+    if (version != STORE_FORMAT)
         return error_set(err,
                          "store %s: it has format %llu, this program knows "
                          "format %d; %s",
-                         s->path, (unsigned long long)version, FORMAT_VERSION,
-                         version > FORMAT_VERSION
+                         s->path, (unsigned long long)version, STORE_FORMAT,
+                         version > STORE_FORMAT
                              ? "use a newer release"
                              : "export with the release that wrote it, and "
                                "import that");
@@ -305,7 +309,7 @@ static int check_snapshot(struct store *s, MDB_txn *txn, struct error *err)
 
     if (check == NULL)
         return -1;
-    int rc = open_tables(s, txn, 0);
+    int rc = store_open_tables(s, txn, 0);
     if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE || rc == MDB_DBS_FULL)
         rc = refuse_foreign(s, err);
     else if (rc != 0)
@@ -344,13 +348,13 @@ static int attach_env(struct store *s, struct error *err)
     if (store_check_meta(s, err) != 0 || open_env(s, s->path, err) != 0)
         return -1;
     int rc = store_view_open(&s->view, s->env);
-    return rc == 0 ? attach_tables(s, err)
-                   : store_explain(s, rc, "map it", err);
+    return rc == 0 ? 0 : store_explain(s, rc, "map it", err);
 }
 
 static int attach(struct store *s, struct error *err)
 {
-    if (attach_env(s, err) == 0)
+    if (attach_env(s, err) == 0 &&
+        (s->is_unchecked || attach_tables(s, err) == 0))
         return 0;
     close_env(s);
     return -1;
@@ -365,7 +369,7 @@ static int write_new_meta(struct store *s, struct error *err)
     if (entropy_fill(s->secret, sizeof s->secret, err) != 0 ||
         store_begin(s, 0, &txn, err) != 0)
         return -1;
-    int rc = open_tables(s, txn, MDB_CREATE);
+    int rc = store_open_tables(s, txn, MDB_CREATE);
     if (rc == 0)
         rc =
             meta_put(s, txn, META_MAGIC, val_of(magic_text, sizeof magic_text));
@@ -434,7 +438,7 @@ static int find_or_create(struct store *s, int dir_fd, enum store_access access,
         return check_file(s, &file, err);
     if (errno != ENOENT)
         return store_explain(s, errno, "find it", err);
-    if (access == STORE_EXISTING)
+    if (access != STORE_CREATE)
         return error_set(err,
                          "store %s: it does not exist; `import` or the server "
                          "creates it",
@@ -442,7 +446,18 @@ static int find_or_create(struct store *s, int dir_fd, enum store_access access,
     return create_file(s, dir_fd, err);
 }
 
-static int open_dir(const char *dir, struct error *err)
+/* Who wants the store for itself (store_copy.h) sees that it is in use. */
+static int hold_file(struct store *s, struct error *err)
+{
+    s->file_fd = open(s->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (s->file_fd < 0)
+        return store_explain(s, errno, "open it", err);
+    return flock(s->file_fd, LOCK_SH) == 0
+               ? 0
+               : store_explain(s, errno, "lock it", err);
+}
+
+int store_open_dir(const char *dir, struct error *err)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -461,7 +476,7 @@ static int open_dir(const char *dir, struct error *err)
 
 int store_exists(const char *dir, struct error *err)
 {
-    int fd = open_dir(dir, err);
+    int fd = store_open_dir(dir, err);
 
     if (fd < 0)
         return -1;
@@ -474,20 +489,29 @@ int store_exists(const char *dir, struct error *err)
 static int open_store(struct store *s, const char *dir,
                       enum store_access access, struct error *err)
 {
-    int len = snprintf(s->path, sizeof s->path, "%s/" STORE_FILE, dir);
-
-    if (len < 0 || (size_t)len >= sizeof s->path - 16)
-        return error_set(err, "data directory: the path is too long");
-    int dir_fd = open_dir(dir, err);
+    if (store_set_path(s, dir, "/" STORE_FILE, err) != 0)
+        return -1;
+    int dir_fd = store_open_dir(dir, err);
     if (dir_fd < 0)
         return -1;
     int rc = find_or_create(s, dir_fd, access, err);
+    if (rc == 0)
+        rc = hold_file(s, err);
     close(dir_fd);
     return rc == 0 ? attach(s, err) : -1;
 }
 
-struct store *store_open(const char *dir, enum store_access access,
-                         size_t map_size, struct error *err)
+int store_set_path(struct store *s, const char *path, const char *suffix,
+                   struct error *err)
+{
+    int len = snprintf(s->path, sizeof s->path, "%s%s", path, suffix);
+
+    if (len < 0 || (size_t)len >= sizeof s->path - 16)
+        return error_set(err, "%.200s...: the path is too long", path);
+    return 0;
+}
+
+struct store *store_new(size_t map_size, struct error *err)
 {
     struct store *s = calloc(1, sizeof *s);
 
@@ -496,6 +520,18 @@ struct store *store_open(const char *dir, enum store_access access,
         return NULL;
     }
     s->map_size = map_size;
+    s->file_fd = -1;
+    return s;
+}
+
+struct store *store_open(const char *dir, enum store_access access,
+                         size_t map_size, struct error *err)
+{
+    struct store *s = store_new(map_size, err);
+
+    if (s == NULL)
+        return NULL;
+    s->is_unchecked = access == STORE_UNCHECKED;
     if (open_store(s, dir, access, err) != 0) {
         store_close(s);
         return NULL;
@@ -503,11 +539,39 @@ struct store *store_open(const char *dir, enum store_access access,
     return s;
 }
 
+/* LMDB is not asked: it would need a lock file beside it. */
+static int open_file(struct store *s, const char *path, struct error *err)
+{
+    struct stat file;
+
+    if (store_set_path(s, path, "", err) != 0)
+        return -1;
+    s->file_fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (s->file_fd < 0 || fstat(s->file_fd, &file) != 0)
+        return store_explain(s, errno, "open it", err);
+    if (check_file(s, &file, err) != 0 || store_check_meta(s, err) != 0)
+        return -1;
+    int rc = store_view_open_file(&s->view, s->file_fd, s->newest.page_size);
+    return rc == 0 ? 0 : store_explain(s, rc, "map it", err);
+}
+
+struct store *store_open_file(const char *path, struct error *err)
+{
+    struct store *s = store_new(0, err);
+
+    if (s == NULL || open_file(s, path, err) == 0)
+        return s;
+    store_close(s);
+    return NULL;
+}
+
 void store_close(struct store *s)
 {
     if (s == NULL)
         return;
     close_env(s);
+    if (s->file_fd >= 0)
+        close(s->file_fd);
     wipe(s->secret, sizeof s->secret);
     free(s);
 }

@@ -23,8 +23,9 @@
 struct store;
 
 enum store_access {
-    STORE_CREATE,  /* read and write; made when it does not exist */
-    STORE_EXISTING /* read and write; an error when it does not exist */
+    STORE_CREATE,   /* read and write; made when it does not exist */
+    STORE_EXISTING, /* read and write; an error when it does not exist */
+    STORE_UNCHECKED /* only for store_verify and store_copy; likewise */
 };
 
 /*
@@ -42,6 +43,13 @@ struct store *store_open(const char *dir, enum store_access access,
  * returns: 1 or 0; or -1 with the reason when there is no such directory
  */
 int store_exists(const char *dir, struct error *err);
+
+/*
+ * Open a store's file that nobody writes to, a backup, for store_verify and
+ * store_copy. Nothing is written, not beside it either.
+ * returns: NULL with the reason, as store_open
+ */
+struct store *store_open_file(const char *path, struct error *err);
 
 /* Close it; NULL is allowed. needs: no import and no other thread in it. */
 void store_close(struct store *s);

@@ -21,12 +21,16 @@ const struct store_table store_tables[] = {
 
 struct store_check {
     struct store *s;
+    const struct store_survey *survey; /* NULL: damage ends the check */
     struct store_meta meta;
     uint8_t *taken;        /* a bit for each page: in use, or free */
     uint64_t newest_freed; /* transaction */
-    unsigned tables;       /* of ours, that the main table names */
+    uint64_t free_pages;
+    unsigned tables; /* of ours, that the main table names */
     struct store_tree trees[STORE_TABLES];
+    const struct store_table *table; /* which is being walked */
     struct store_damage damage;
+    bool is_stopped; /* by whom the survey is for */
     uint8_t *buffer; /* the pages on the way down, one for each level */
 };
 
@@ -34,6 +38,18 @@ static bool fail(struct store_check *c, uint64_t page, const char *what)
 {
     c->damage = (struct store_damage){page, what};
     return false;
+}
+
+/*
+ * After damage: may the walk go on? In a survey it is told, and what lies
+ * below it is left out.
+ */
+static bool may_go_on(struct store_check *c)
+{
+    if (c->survey == NULL || c->is_stopped)
+        return false;
+    c->is_stopped = !c->survey->damage(c->survey->ctx, c->table, &c->damage);
+    return !c->is_stopped;
 }
 
 /* --- Which pages are taken --- */
@@ -119,10 +135,11 @@ static bool take_free(struct store_check *c, const struct store_step *step,
         uint64_t id = page_u64(ids.ptr + 8 * i);
         if (id >= last)
             return fail(c, step->number, "free pages are not in order");
-        if (!take(c, id))
+        if (!take(c, id) && !may_go_on(c))
             return false;
         last = id;
     }
+    c->free_pages += count;
     return true;
 }
 
@@ -147,6 +164,17 @@ static bool note_table(struct store_check *c, const struct store_step *step,
     return true;
 }
 
+static bool show_record(struct store_check *c, const struct store_step *step,
+                        struct span key, struct span value)
+{
+    enum store_table_id id = (enum store_table_id)(c->table - store_tables);
+    struct store_record record = {id, step->number, key, value};
+
+    if (c->survey != NULL)
+        c->is_stopped = !c->survey->record(c->survey->ctx, &record);
+    return !c->is_stopped;
+}
+
 static bool check_value(struct store_check *c, const struct store_tree *tree,
                         const struct store_step *step,
                         const struct store_node *node)
@@ -159,16 +187,16 @@ static bool check_value(struct store_check *c, const struct store_tree *tree,
         return take_free(c, step, node->key, value);
     if (tree->table == &store_tables[STORE_MAIN])
         return note_table(c, step, node);
-    return true;
+    return show_record(c, step, node->key, value);
 }
 
 /* --- Trees --- */
 
-/* The leaves of these two are most of the store: they wait. */
-static bool has_lazy_leaves(const struct store_table *table)
+/* The leaves of these two are most of the store: at the start they wait. */
+static bool has_lazy_leaves(const struct store_check *c)
 {
-    return table == &store_tables[STORE_TOKENS] ||
-           table == &store_tables[STORE_LAST_USED];
+    return c->survey == NULL && (c->table == &store_tables[STORE_TOKENS] ||
+                                 c->table == &store_tables[STORE_LAST_USED]);
 }
 
 /* Read, not mapped: pages that are used only now would be mapped for good. */
@@ -205,11 +233,11 @@ static bool walk_children(struct store_check *c, const struct store_tree *tree,
 {
     size_t count = store_page_count(&step->page);
 
-    if (step->level + 1 == tree->depth && has_lazy_leaves(tree->table))
+    if (step->level + 1 == tree->depth && has_lazy_leaves(c))
         return use_leaves(c, step);
     for (size_t i = 0; i < count; i++) {
         struct store_step child = store_step_child(step, i);
-        if (!walk(c, tree, &child))
+        if (!walk(c, tree, &child) && !may_go_on(c))
             return false;
     }
     return true;
@@ -222,7 +250,7 @@ static bool check_values(struct store_check *c, const struct store_tree *tree,
 
     for (size_t i = 0; i < count; i++) {
         struct store_node node = store_page_node(&step->page, true, i);
-        if (!check_value(c, tree, step, &node))
+        if (!check_value(c, tree, step, &node) && !may_go_on(c))
             return false;
     }
     return true;
@@ -236,7 +264,7 @@ static bool walk(struct store_check *c, const struct store_tree *tree,
 
     if (!use(c, step->number))
         return false;
-    if (is_leaf && has_lazy_leaves(tree->table))
+    if (is_leaf && has_lazy_leaves(c))
         return true;
     if (!load(c, tree, step))
         return false;
@@ -248,14 +276,8 @@ static bool walk_table(struct store_check *c, enum store_table_id id)
     const struct store_tree *tree = &c->trees[id];
     struct store_step root = store_step_root(tree);
 
-    if (tree->depth == 0)
-        return true;
-    c->buffer = calloc(tree->depth, tree->view->page_size);
-    if (c->buffer == NULL)
-        return fail(c, tree->root, strerror(ENOMEM));
-    bool is_sound = walk(c, tree, &root);
-    free(c->buffer);
-    return is_sound;
+    c->table = tree->table;
+    return tree->depth == 0 || walk(c, tree, &root);
 }
 
 /* --- The snapshot --- */
@@ -268,7 +290,7 @@ static bool walk_table(struct store_check *c, enum store_table_id id)
 static int read_snapshot(struct store_check *c, MDB_txn *txn)
 {
     uint8_t bytes[STORE_META_AT + STORE_META_LEN];
-    struct store_view *view = &c->s->view;
+    const struct store_view *view = &c->s->view;
     int rc = 0;
 
     for (int i = 0; rc == 0 && i < SNAPSHOT_TRIES; i++) {
@@ -293,50 +315,76 @@ static void set_tree(struct store_check *c, enum store_table_id id,
                                        root->page, root->depth, false};
 }
 
-static bool check_core(struct store_check *c)
+static bool check_free(struct store_check *c)
+{
+    /* Each commit but the first one frees pages. */
+    return walk_table(c, STORE_FREE) &&
+           (c->newest_freed == c->meta.txnid || c->meta.txnid < 2 ||
+            fail(c, c->meta.txnid % 2, "the free pages are of another time"));
+}
+
+static bool check_main(struct store_check *c)
 {
     if (c->meta.main.flags != 0)
         return fail(c, c->meta.txnid % 2,
                     "it belongs to a database of another program");
-    /* Each commit but the first one frees pages. */
-    return walk_table(c, STORE_FREE) &&
-           (c->newest_freed == c->meta.txnid || c->meta.txnid < 2 ||
-            fail(c, c->meta.txnid % 2, "the free pages are of another time")) &&
-           walk_table(c, STORE_MAIN) &&
+    return walk_table(c, STORE_MAIN) &&
            (c->tables == 0 || c->tables == STORE_TABLES - STORE_META ||
-            fail(c, c->meta.main.page, "a table is missing")) &&
-           walk_table(c, STORE_META);
+            fail(c, c->meta.main.page, "a table is missing"));
 }
 
-static int begin(struct store_check *c, MDB_txn *txn, struct error *err)
+static bool check_core(struct store_check *c)
+{
+    return check_free(c) && check_main(c) && walk_table(c, STORE_META);
+}
+
+/* in: txn: NULL = nobody writes to the file. returns: an LMDB result */
+static int prepare(struct store_check *c, MDB_txn *txn)
 {
     const struct store_root none = {.page = STORE_NO_PAGE};
-    int rc = read_snapshot(c, txn);
+    int rc = 0;
 
+    c->meta = c->s->newest;
+    if (txn != NULL)
+        rc = read_snapshot(c, txn);
     if (rc != 0)
-        return store_explain(c->s, rc, "read its meta pages", err);
+        return rc;
     c->taken = calloc(c->meta.last_page / 8 + 1, 1);
-    if (c->taken == NULL)
-        return store_explain(c->s, ENOMEM, "check it", err);
+    c->buffer = calloc(STORE_DEPTH_MAX, c->s->view.page_size);
+    if (c->taken == NULL || c->buffer == NULL)
+        return ENOMEM;
     for (size_t id = STORE_META; id < STORE_TABLES; id++)
         set_tree(c, (enum store_table_id)id, &none);
     set_tree(c, STORE_FREE, &c->meta.free);
     set_tree(c, STORE_MAIN, &c->meta.main);
-    return check_core(c) ? 0 : store_explain_damage(c->s, &c->damage, err);
+    return 0;
+}
+
+static struct store_check *new_check(struct store *s, MDB_txn *txn,
+                                     struct error *err)
+{
+    struct store_check *c = calloc(1, sizeof *c);
+    int rc = ENOMEM;
+
+    if (c != NULL) {
+        c->s = s;
+        rc = prepare(c, txn);
+    }
+    if (rc == 0)
+        return c;
+    store_explain(s, rc, "check it", err);
+    store_check_free(c);
+    return NULL;
 }
 
 struct store_check *store_check_begin(struct store *s, MDB_txn *txn,
                                       struct error *err)
 {
-    struct store_check *c = calloc(1, sizeof *c);
+    struct store_check *c = new_check(s, txn, err);
 
-    if (c == NULL) {
-        store_explain(s, ENOMEM, "check it", err);
-        return NULL;
-    }
-    c->s = s;
-    if (begin(c, txn, err) == 0)
+    if (c == NULL || check_core(c))
         return c;
+    store_explain_damage(s, &c->damage, err);
     store_check_free(c);
     return NULL;
 }
@@ -349,10 +397,40 @@ int store_check_finish(struct store_check *c, struct error *err)
     return store_explain_damage(c->s, &c->damage, err);
 }
 
+/* The free pages last: of a page that is also in use, the use is believed. */
+static bool walk_all(struct store_check *c)
+{
+    if (!check_main(c) && !may_go_on(c))
+        return false;
+    for (size_t id = STORE_META; id < STORE_TABLES; id++)
+        if (!walk_table(c, (enum store_table_id)id) && !may_go_on(c))
+            return false;
+    if (!check_free(c) && !may_go_on(c))
+        return false;
+    return check_end(c) || may_go_on(c);
+}
+
+int store_check_all(struct store *s, MDB_txn *txn, struct store_survey *survey,
+                    struct error *err)
+{
+    struct store_check *c = new_check(s, txn, err);
+
+    if (c == NULL)
+        return -1;
+    c->survey = survey;
+    walk_all(c);
+    survey->txnid = c->meta.txnid;
+    survey->pages = c->meta.last_page + 1;
+    survey->free_pages = c->free_pages;
+    store_check_free(c);
+    return 0;
+}
+
 void store_check_free(struct store_check *c)
 {
     if (c == NULL)
         return;
     free(c->taken);
+    free(c->buffer);
     free(c);
 }

@@ -12,6 +12,7 @@
  * do not go through LMDB at all, but down the tree here; and before LMDB
  * changes a key, a guard checks the pages on the way to it. (A write that
  * could delete from these two tables would need their neighbours as well.)
+ * store_check_all visits them too.
  *
  * A file that is damaged or truncated while it is open is not covered.
  */
@@ -58,6 +59,9 @@ struct store_view {
 
 /* returns: 0 or an errno */
 int store_view_open(struct store_view *view, struct MDB_env *env);
+
+/* The same of a file that LMDB has not open. in: fd: stays the caller's */
+int store_view_open_file(struct store_view *view, int fd, size_t page_size);
 
 /* Not open is fine. */
 void store_view_close(struct store_view *view);
@@ -140,10 +144,40 @@ size_t store_tree_each(const struct store_tree *tree,
                        const struct store_visitor *visitor,
                        struct store_damage *damage);
 
+/* --- All pages --- */
+
+/* A record on a sound page. */
+struct store_record {
+    enum store_table_id table; /* one of ours */
+    uint64_t page;
+    struct span key, value; /* as long as the call that shows it */
+};
+
+struct store_survey {
+    /* Each returns false to stop. table: NULL = none in particular */
+    bool (*damage)(void *ctx, const struct store_table *table,
+                   const struct store_damage *damage);
+    bool (*record)(void *ctx, const struct store_record *record);
+    void *ctx;
+    uint64_t txnid;             /* out: the snapshot's transaction */
+    uint64_t pages, free_pages; /* out: in all, and not in use */
+};
+
+/*
+ * Check every page of one snapshot, leaves as well, and go on after damage.
+ * What is sound is shown: meta, then tokens, journal and last_used, each in
+ * the order of its keys.
+ * in:      txn: a read transaction, or NULL when nobody writes to the file
+ * returns: 0, or -1 with the reason when there was no memory for it
+ */
+int store_check_all(struct store *s, struct MDB_txn *txn,
+                    struct store_survey *survey, struct error *err);
+
 /* --- Start --- */
 
 /*
  * Check the meta pages of a closed store's file: LMDB may open it then.
+ * out:     s->newest
  * returns: 0, or -1 with the reason
  */
 int store_check_meta(struct store *s, struct error *err);

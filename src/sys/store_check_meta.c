@@ -104,23 +104,25 @@ static bool belong_together(uint64_t even, uint64_t odd)
            (even + 1 == odd || odd + 1 == even);
 }
 
+/* out: *newest, when they are sound */
 static const char *check_pair(const struct store_meta metas[2],
-                              const struct file *file, size_t map_size)
+                              const struct file *file, size_t map_size,
+                              struct store_meta *newest)
 {
-    const struct store_meta *newest = &metas[metas[0].txnid < metas[1].txnid];
     uint64_t room = map_size > MISSING_MAX ? map_size : MISSING_MAX;
 
     if (metas[0].page_size != metas[1].page_size)
         return "it says another page size than page 0";
     if (!belong_together(metas[0].txnid, metas[1].txnid))
         return "it does not belong to the same store as page 0";
+    *newest = metas[metas[0].txnid < metas[1].txnid];
     if (newest->last_page >= (file->size + room) / STORE_PAGE_SIZE_MIN)
         return "it is cut short";
     return NULL;
 }
 
 /* out: *page, where it was met. returns: NULL, or what is wrong */
-static const char *check_once(const struct file *file, size_t map_size,
+static const char *check_once(struct store *s, const struct file *file,
                               uint64_t *page)
 {
     struct store_meta metas[2] = {{0}};
@@ -132,11 +134,12 @@ static const char *check_once(const struct file *file, size_t map_size,
         return what;
     *page = 1;
     what = read_meta(file, 1, metas[0].page_size, &metas[1]);
-    return what == NULL ? check_pair(metas, file, map_size) : what;
+    return what == NULL ? check_pair(metas, file, s->map_size, &s->newest)
+                        : what;
 }
 
 /* A server that is running may be writing the page that is read. */
-static const char *check_patiently(struct file *file, size_t map_size,
+static const char *check_patiently(struct store *s, struct file *file,
                                    uint64_t *page)
 {
     const struct timespec moment = {.tv_nsec = TRY_NS};
@@ -149,7 +152,7 @@ static const char *check_patiently(struct file *file, size_t map_size,
         if (fstat(file->fd, &info) != 0)
             return strerror(errno);
         file->size = (uint64_t)info.st_size;
-        what = check_once(file, map_size, page);
+        what = check_once(s, file, page);
         if (what == NULL)
             break;
     }
@@ -163,7 +166,7 @@ int store_check_meta(struct store *s, struct error *err)
 
     if (file.fd < 0)
         return store_explain(s, errno, "open it", err);
-    damage.what = check_patiently(&file, s->map_size, &damage.page);
+    damage.what = check_patiently(s, &file, &damage.page);
     close(file.fd);
     return damage.what == NULL ? 0 : store_explain_damage(s, &damage, err);
 }

@@ -26,6 +26,18 @@ static size_t count_pages(struct store_view *view)
     return pages;
 }
 
+static int map_file(struct store_view *view, size_t len)
+{
+    void *map = mmap(NULL, len, PROT_READ, MAP_SHARED, view->fd, 0);
+
+    if (map == MAP_FAILED)
+        return errno;
+    view->map = map;
+    view->map_len = len;
+    count_pages(view);
+    return 0;
+}
+
 int store_view_open(struct store_view *view, struct MDB_env *env)
 {
     MDB_envinfo info;
@@ -38,14 +50,19 @@ int store_view_open(struct store_view *view, struct MDB_env *env)
         rc = mdb_env_stat(env, &stats);
     if (rc != 0)
         return rc;
-    void *map = mmap(NULL, info.me_mapsize, PROT_READ, MAP_SHARED, view->fd, 0);
-    if (map == MAP_FAILED)
-        return errno;
-    view->map = map;
-    view->map_len = info.me_mapsize;
     view->page_size = stats.ms_psize;
-    count_pages(view);
-    return 0;
+    return map_file(view, info.me_mapsize);
+}
+
+int store_view_open_file(struct store_view *view, int fd, size_t page_size)
+{
+    struct stat file;
+
+    if (fstat(fd, &file) != 0)
+        return errno;
+    view->fd = fd;
+    view->page_size = page_size;
+    return map_file(view, (size_t)file.st_size);
 }
 
 void store_view_close(struct store_view *view)

@@ -7,6 +7,7 @@
 
 #include "sys/store.h"
 #include "sys/store_check.h"
+#include "sys/store_check_meta.h"
 
 #include <limits.h>
 #include <lmdb.h>
@@ -15,11 +16,14 @@
 struct store {
     MDB_env *env; /* NULL after a reopen that failed */
     MDB_dbi meta, tokens, journal, last_used;
-    MDB_txn *reader;        /* store_find's transaction: begun, or reset */
-    bool reading;           /* is it begun? */
-    struct store_view view; /* of the same file */
-    struct store_tree tree; /* tokens, of that transaction */
-    size_t map_size;        /* bytes */
+    MDB_txn *reader;          /* store_find's transaction: begun, or reset */
+    bool reading;             /* is it begun? */
+    int file_fd;              /* of store.mdb, and locked; or -1 */
+    struct store_meta newest; /* as store_check_meta found it */
+    struct store_view view;   /* of the same file */
+    struct store_tree tree;   /* tokens, of that transaction */
+    size_t map_size;          /* bytes */
+    bool is_unchecked;        /* STORE_UNCHECKED: no table is open */
     uint8_t secret[SIPHASH_KEY_LEN];
     atomic_bool needs_reopen; /* set by whichever thread meets the reason */
     char path[PATH_MAX];      /* of store.mdb */
@@ -30,6 +34,16 @@ static inline MDB_val val_of(const void *data, size_t len)
 {
     return (MDB_val){.mv_size = len, .mv_data = (void *)(uintptr_t)data};
 }
+
+/* A store that is not open yet. returns: NULL with the reason */
+struct store *store_new(size_t map_size, struct error *err);
+
+/* Name its file. returns: 0, or -1 with the reason */
+int store_set_path(struct store *s, const char *path, const char *suffix,
+                   struct error *err);
+
+/* Open a data directory. returns: a descriptor, or -1 with the reason */
+int store_open_dir(const char *dir, struct error *err);
 
 /*
  * Word an LMDB or errno result, and remember when it asks for a reopen.
@@ -48,6 +62,9 @@ int store_begin(struct store *s, unsigned flags, MDB_txn **txn,
  */
 int store_commit(struct store *s, MDB_txn *txn, struct error *err);
 
+/* Open the handles of all tables; create: MDB_CREATE or 0. An LMDB result. */
+int store_open_tables(struct store *s, MDB_txn *txn, unsigned create);
+
 /*
  * Raise a row's last use to this time, if that is later than what is stored.
  * returns: an LMDB result
@@ -65,6 +82,10 @@ int store_get_number(const struct store *s, MDB_txn *txn, const char *name,
 int store_put_number(const struct store *s, MDB_txn *txn, const char *name,
                      uint64_t number);
 
+/* Unpack a number of meta. returns: false when it does not verify */
+bool store_decode_number(const uint8_t *secret, const char *name,
+                         struct span value, uint64_t *number);
+
 /*
  * Does anything verify under the checksum key that was read? A damaged key
  * would make every player unknown.
@@ -81,7 +102,13 @@ int store_note_change(const struct store *s, MDB_txn *txn);
 /* How often was that? 0 at first. returns: an LMDB result */
 int store_get_revision(const struct store *s, MDB_txn *txn, uint64_t *revision);
 
+#define META_MAGIC    "magic"
+#define META_VERSION  "version"
+#define META_SECRET   "secret"
 #define META_NEXT_ROW "next_row"
 #define META_REVISION "revision"
+
+#define STORE_MAGIC_TEXT "openchampps store" /* with its NUL */
+enum { STORE_FORMAT = 2 };
 
 #endif

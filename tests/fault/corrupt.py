@@ -6,8 +6,9 @@ Damaged databases: what the real binary makes of them.
 
 Each case is a number: it decides the damage. The store's own key is another
 in each run, so a case that went wrong leaves its database in build/fault. A
-case damages a store of 5,000 tokens and then serves it, logs 50 tokens in,
-exports it, imports a row while it is served, ends it, and serves it again.
+case damages a store of 5,000 tokens, verifies it and copies what is sound,
+then serves it, logs 50 tokens in, exports it, imports a row while it is
+served, ends it, and serves it again.
 
 No outcome is right but these: refused with a line that names the file; or
 served, and each token gets its own username or none at all. Never may
@@ -65,8 +66,10 @@ REFUSED, WHOLE, ISOLATED, UNNOTICED, REFUSED_LATER = (
     "refused", "served whole", "bad part isolated", "loss not noticed",
     "refused at the second start")
 WRONG, CRASHED, HUNG, RUDE = "WRONG NAME", "CRASHED", "HUNG", "NO CLEAR LINE"
-OUTCOMES = [REFUSED, WHOLE, ISOLATED, UNNOTICED, REFUSED_LATER, WRONG, CRASHED, HUNG, RUDE]
-BAD = {WRONG, CRASHED, HUNG, RUDE}
+BLIND = "CALLED SOUND"
+BAD = {WRONG, CRASHED, HUNG, RUDE, BLIND}
+OUTCOMES = [REFUSED, WHOLE, ISOLATED, UNNOTICED, REFUSED_LATER, WRONG, CRASHED,
+            HUNG, RUDE, BLIND]
 
 
 class Bad(Exception):
@@ -319,7 +322,34 @@ class Case:
             served.end()
         return True
 
+    def verify(self):
+        """Is it sound? Asked in both ways, which have to agree."""
+        there = command("verify", "--data", str(self.data))
+        alone = command("verify", str(self.data / "store.mdb"))
+        if there.returncode != alone.returncode:
+            raise Bad(BLIND, "verify: %s%s" % (there.stderr, alone.stderr))
+        return there.returncode == 0
+
+    def back_up(self, is_sound):
+        path = str(self.data / "backup")
+        made = command("backup", "--data", str(self.data), path)
+        if (made.returncode == 0) != is_sound or not is_sound and (
+                os.path.exists(path) or len(made.stderr.splitlines()) != 1):
+            raise Bad(BLIND, "backup: %s" % made.stderr)
+        command("backup", "--data", str(self.data), "--salvage", "--force",
+                path)
+        if os.path.exists(path) and command("verify", path).returncode != 0:
+            raise Bad(BLIND, "the salvaged copy is damaged")
+
     def run(self, args):
+        is_sound = self.verify()
+        self.back_up(is_sound)
+        outcome = self.run_server(args)
+        if is_sound and outcome not in (WHOLE, UNNOTICED):
+            raise Bad(BLIND, outcome)
+        return outcome
+
+    def run_server(self, args):
         if not self.serve(args, LOGINS):
             command("export", "--data", str(self.data))
             return REFUSED if not self.import_one() else RUDE

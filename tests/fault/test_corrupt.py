@@ -7,7 +7,8 @@ import faults
 
 CASES = faults.size("FAULT_DAMAGES", 1000)
 WAYS = {corrupt.WRONG: "wrong", corrupt.RUDE: "wrong",
-        corrupt.CRASHED: "crashed", corrupt.HUNG: "hung"}
+        corrupt.BLIND: "wrong", corrupt.CRASHED: "crashed",
+        corrupt.HUNG: "hung"}
 
 
 @pytest.mark.limit(1800)

@@ -874,6 +874,34 @@ static void file_is_exported(void **state)
     run_path(&(struct path){make_store, run_command_export, check_kept});
 }
 
+static bool run_command_verify(struct error *err)
+{
+    char *argv[] = {"verify", "--data", d.dir, NULL};
+
+    error_set(err, "see its line on stderr");
+    return command_verify(3, argv) == EXIT_OK;
+}
+
+static void store_is_verified(void **state)
+{
+    (void)state;
+    run_path(&(struct path){make_store, run_command_verify, check_kept});
+}
+
+static bool run_command_compact(struct error *err)
+{
+    char *argv[] = {"compact", "--data", d.dir, NULL};
+
+    error_set(err, "see its line on stderr");
+    return command_compact(3, argv) == EXIT_OK;
+}
+
+static void store_is_compacted(void **state)
+{
+    (void)state;
+    run_path(&(struct path){make_store, run_command_compact, check_kept});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -895,6 +923,8 @@ int main(void)
         cmocka_unit_test(file_is_imported),
         cmocka_unit_test(file_is_imported_with_rejects),
         cmocka_unit_test(file_is_exported),
+        cmocka_unit_test(store_is_verified),
+        cmocka_unit_test(store_is_compacted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
