@@ -54,10 +54,12 @@ static int claim(struct store *to, struct error *err)
     return 0;
 }
 
-/* Not synced before the end: nobody sees it before. */
+/*
+ * Each batch is synced: all of it at the end would be one long wait for the
+ * disk, and a server's logins would share it.
+ */
 static int open_new(struct copy *c)
 {
-    unsigned flags = MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC | MDB_NORDAHEAD;
     int rc = mdb_env_create(&c->to->env);
 
     if (rc == 0)
@@ -65,7 +67,8 @@ static int open_new(struct copy *c)
     if (rc == 0)
         rc = mdb_env_set_maxdbs(c->to->env, STORE_TABLES);
     if (rc == 0)
-        rc = mdb_env_open(c->to->env, c->to->path, flags, 0600);
+        rc = mdb_env_open(c->to->env, c->to->path, MDB_NOSUBDIR | MDB_NOLOCK,
+                          0600);
     if (rc == 0)
         rc = mdb_txn_begin(c->to->env, NULL, 0, &c->txn);
     if (rc == 0)
@@ -164,15 +167,12 @@ static int read_source(struct copy *c, struct store *from,
     return rc;
 }
 
-/* Durable from here on. */
 static int finish(struct copy *c, struct error *err)
 {
     MDB_txn *txn = c->txn;
 
     c->txn = NULL;
     int rc = mdb_txn_commit(txn);
-    if (rc == 0)
-        rc = mdb_env_sync(c->to->env, 1);
     return rc == 0 ? 0 : store_explain(c->to, rc, "write it", err);
 }
 
@@ -236,7 +236,8 @@ static int give_name(const struct store *to, const char *path, int dir_fd,
                          "%s: cannot give it to the owner of its "
                          "directory: %s",
                          to->path, strerror(errno));
-    if (rename(to->path, path) != 0 || file_sync_parent(path) != 0)
+    if (fsync(to->file_fd) != 0 || rename(to->path, path) != 0 ||
+        file_sync_parent(path) != 0)
         return error_set(err, "%s: %s", path, strerror(errno));
     return 0;
 }
