@@ -70,6 +70,10 @@ static const struct option_table table = {
     "openchampps --data DIR [option...]           serve\n"
     "       openchampps import --data DIR FILE.csv|-     add tokens\n"
     "       openchampps export --data DIR                list them, as CSV\n"
+    "       openchampps backup --data DIR FILE           copy the store\n"
+    "       openchampps verify --data DIR | FILE         check it, or a copy\n"
+    "       openchampps restore --data DIR FILE          put a copy in place\n"
+    "       openchampps compact --data DIR               shrink its file\n"
     "       openchampps health [URL]                     ask a server",
     specs,
     sizeof specs / sizeof *specs,

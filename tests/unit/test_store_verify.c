@@ -1,8 +1,6 @@
 /* Unit tests of sys/store_verify and sys/store_copy. */
 #include "sys/store_copy.h"
 
-#include "base/bytes.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -142,60 +140,74 @@ static void a_sound_store(void **state)
     assert_true(told.counts.bytes <= told.counts.pages * PAGE);
 }
 
+static void flip(const char *table, unsigned flags, MDB_val key, long at)
+{
+    struct raw r = raw_open(&d, table, flags);
+
+    raw_flip(&r, key.mv_data, key.mv_size, at);
+    raw_close(&r);
+}
+
+static void flip_token(unsigned n)
+{
+    uint8_t key[TOKEN_KEY_LEN];
+
+    flip("tokens", 0, val_of(scratch_key(key, n), TOKEN_KEY_LEN), 40);
+}
+
+static void flip_meta(const char *name)
+{
+    flip("meta", 0, val_of(name, strlen(name)), 1);
+}
+
+static void lower_next_row(void)
+{
+    struct store *s = open_as(STORE_EXISTING);
+    MDB_txn *txn;
+
+    assert_int_equal(store_begin(s, 0, &txn, &err), 0);
+    assert_int_equal(store_put_number(s, txn, META_NEXT_ROW, TOKENS), 0);
+    assert_int_equal(store_commit(s, txn, &err), 0);
+    store_close(s);
+}
+
 static void records(void **state)
 {
-    uint8_t key[TOKEN_KEY_LEN], number[8];
-    uint64_t seq = 2, row = TOKENS + 1;
+    uint64_t seq = 2, row = 5;
     (void)state;
 
     fill();
-    struct raw r = raw_open(&d, "tokens", 0);
-    raw_flip(&r, scratch_key(key, 7), TOKEN_KEY_LEN, 40);
-    raw_close(&r);
+    flip_token(7);
     expect_told(1, " tokens 000000074040: its checksum is wrong");
     assert_int_equal(told.counts.tokens, TOKENS - 1);
-    r = raw_open(&d, "journal", MDB_INTEGERKEY);
-    raw_flip(&r, &seq, sizeof seq, 3);
-    raw_close(&r);
+    flip("journal", MDB_INTEGERKEY, val_of(&seq, sizeof seq), 3);
     expect_told(2, " journal 2: its checksum is wrong");
     assert_int_equal(told.counts.touches, USED);
-    r = raw_open(&d, "last_used", MDB_INTEGERKEY);
-    MDB_val k = val_of(&row, sizeof row), v = val_of("8 bytes.", 8);
-    raw_must(mdb_put(r.txn, r.table, &k, &v, 0));
-    raw_close(&r);
-    expect_told(3, " last_used 401: there was never such a row");
-    r = raw_open(&d, "last_used", MDB_INTEGERKEY);
-    row = 5;
-    v.mv_size = 7;
-    raw_must(mdb_put(r.txn, r.table, &k, &v, 0));
-    raw_close(&r);
-    expect_told(4, " last_used 5: its length is impossible");
-    r = raw_open(&d, "meta", 0);
-    store_le64(number, TOKENS);
-    raw_put(&r, META_NEXT_ROW, number, sizeof number);
-    raw_close(&r);
-    expect_told(5, " meta next_row: it is not above all rows");
-    r = raw_open(&d, "meta", 0);
-    raw_put(&r, META_VERSION, number, sizeof number);
-    raw_close(&r);
-    expect_told(6, " meta version: it is not a format that");
-    r = raw_open(&d, "meta", 0);
-    k = val_of(META_MAGIC, strlen(META_MAGIC));
-    raw_must(mdb_del(r.txn, r.table, &k, NULL));
+    flip("last_used", MDB_INTEGERKEY, val_of(&row, sizeof row), 3);
+    expect_told(3, " last_used 5: its checksum is wrong");
+    assert_int_equal(told.counts.last_uses, TOKENS - 1);
+    lower_next_row();
+    expect_told(4, " meta next_row: it is not above all rows");
+    flip_meta(META_NEXT_ROW);
+    expect_told(4, " meta next_row: its checksum is wrong");
+    flip_meta(META_REVISION);
+    expect_told(5, " meta revision: its checksum is wrong");
+    flip_meta(META_VERSION);
+    expect_told(6, " meta version: it is not the format that");
+    struct raw r = raw_open(&d, "meta", 0);
+    MDB_val key = val_of(META_MAGIC, strlen(META_MAGIC));
+    raw_must(mdb_del(r.txn, r.table, &key, NULL));
     raw_close(&r);
     expect_told(7, " meta magic: it is missing");
 }
 
 static void it_can_be_stopped(void **state)
 {
-    uint8_t key[TOKEN_KEY_LEN];
     (void)state;
 
     fill();
-    struct raw r = raw_open(&d, "tokens", 0);
     for (unsigned n = 0; n < 10; n++)
-        raw_flip(&r, scratch_key(key, n), TOKEN_KEY_LEN, 40);
-    raw_close(&r);
+        flip_token(n);
     told.most = 3;
     assert_int_equal(verify(store_open_file(d.file, &err)), 0);
     told.most = 0;
@@ -319,21 +331,15 @@ static void a_long_copy(void **state)
 
 static void damage_is_not_copied(void **state)
 {
-    uint8_t key[TOKEN_KEY_LEN], number[8];
     (void)state;
 
     fill();
-    struct raw r = raw_open(&d, "tokens", 0);
-    raw_flip(&r, scratch_key(key, 7), TOKEN_KEY_LEN, 40);
-    raw_close(&r);
-    r = raw_open(&d, "meta", 0);
-    store_le64(number, 3);
-    raw_put(&r, META_NEXT_ROW, number, sizeof number);
-    raw_close(&r);
+    flip_token(7);
+    flip_meta(META_NEXT_ROW);
     damage_page(root_of(STORE_JOURNAL));
     struct store_copy_options options = {.may_replace = false};
     assert_int_equal(copy_as(open_as(STORE_UNCHECKED), options), -1);
-    assert_non_null(strstr(err.text, "tokens 000000074040: its checksum"));
+    assert_non_null(strstr(err.text, "meta next_row: its checksum is wrong"));
     assert_non_null(strstr(err.text, "nothing was written"));
     assert_int_equal(access(copy, F_OK), -1);
     options.may_lose = true;
