@@ -160,7 +160,7 @@ int file_write(const char *path, struct span content, unsigned mode,
         unlink(tmp);
         return -1;
     }
-    return file_sync_parent(path) == 0 ? 0 : fail(err, path);
+    return file_file_sync_parent(path) == 0 ? 0 : fail(err, path);
 }
 
 int file_draft_begin(struct file_draft *draft, const char *path,
@@ -182,7 +182,7 @@ int file_draft_publish(const struct file_draft *draft, const char *path,
     /* A link, because it does not take the place of what is there. */
     if (fsync(draft->fd) != 0 || link(draft->path, path) != 0)
         return fail(err, path);
-    if (sync_parent(path) == 0)
+    if (file_sync_parent(path) == 0)
         return 0;
     fail(err, path);
     unlink(path);
