@@ -160,7 +160,7 @@ int file_write(const char *path, struct span content, unsigned mode,
         unlink(tmp);
         return -1;
     }
-    return file_file_sync_parent(path) == 0 ? 0 : fail(err, path);
+    return file_sync_parent(path) == 0 ? 0 : fail(err, path);
 }
 
 int file_draft_begin(struct file_draft *draft, const char *path,
