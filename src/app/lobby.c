@@ -304,9 +304,11 @@ static bool begin_review(void *ctx)
     uint64_t revision;
     struct error err;
 
-    /* What cannot be read now is looked at again in a moment. */
-    if (store_revision(l->store, &revision, &err) != 0)
-        return false;
+    /* What cannot be read now is asked again at the next look. */
+    if (store_revision(l->store, &revision, &err) != 0) {
+        complain(l, TROUBLE_READ, err.text);
+        revision = l->revision;
+    }
     /* The clock may have been set back, before a token's first second. */
     if (revision == l->revision && l->now < l->review_due &&
         l->now >= l->reviewed) {
@@ -335,6 +337,10 @@ static const char *judge(void *ctx,
         return "the token is no longer valid";
     /* No answer is no revocation: ask again. */
     l->review_due = l->now + 1;
+    if (found == STORE_DAMAGED)
+        complain_damaged(l, identity);
+    else
+        complain(l, TROUBLE_READ, err.text);
     return NULL;
 }
 
