@@ -1,6 +1,7 @@
 """Those who are logged in stay only as long as their token is valid."""
 
 import datetime
+import re
 import time
 
 import wsraw
@@ -22,6 +23,23 @@ def closes_at(client, within=6):
         client.send_frame(wsraw.PONG, got.payload)
     assert (got.opcode, got.payload) == (wsraw.CLOSE, WHY), got
     return time.time()
+
+
+def wakeups(server):
+    with open("/proc/%d/status" % server.pid, encoding="ascii") as status:
+        return int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)",
+                             status.read()).group(1))
+
+
+def test_nobody_there_no_wakeups(server_factory):
+    server = server_factory(rows=[row(VALID, "jane")])
+    with server.open(token=VALID):
+        pass
+    server.wait_log("event=closed")
+    time.sleep(0.3)
+    before = wakeups(server)
+    time.sleep(1)
+    assert wakeups(server) <= before + 1
 
 
 def test_token_that_expires(server_factory):
