@@ -4,10 +4,14 @@ import datetime
 import re
 import time
 
+import pytest
+
 import wsraw
-from conftest import SECOND, VALID, import_rows, row, token
+from conftest import (FAR_AHEAD, LONG_AGO, SECOND, VALID, import_rows, row,
+                      token)
 
 WHY = b"\x03\xf0the token is no longer valid"
+SOON = 1.6  # a second, and what a busy machine adds
 
 
 def soon(seconds):
@@ -23,6 +27,72 @@ def closes_at(client, within=6):
         client.send_frame(wsraw.PONG, got.payload)
     assert (got.opcode, got.payload) == (wsraw.CLOSE, WHY), got
     return time.time()
+
+
+def replace(server, tokens, **columns):
+    """Another process puts other records in the tokens' places."""
+    import_rows(server.data, [row(t, "jane", **columns) for t in tokens],
+                "--on-conflict", "replace")
+
+
+def replaced(**columns):
+    return lambda server: replace(server, [VALID], **columns)
+
+
+WAYS = {
+    "revoked": replaced(is_revoked="t"),
+    "expired": replaced(expires_at=LONG_AGO),
+    "not yet valid": replaced(not_before=FAR_AHEAD, expires_at=""),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_change_by_another_process(server_factory, way):
+    server = server_factory(rows=[row(VALID, "jane"), row(SECOND, "other")])
+    with server.open(token=VALID) as client, \
+            server.open(token=SECOND) as other:
+        way(server)
+        changed = time.time()
+        assert closes_at(client) < changed + SOON
+        other.expect_alive()
+        assert other.login(SECOND)["type"] == "auth_success"
+        with server.open() as again:
+            assert again.login(VALID)["type"] == "auth_error"
+
+
+def test_revoked_amid_logins(server_factory):
+    """What was asked is answered, in order, until the Close."""
+    server = server_factory(rows=[row(VALID, "jane")])
+    with server.open(token=VALID) as client:
+        for _ in range(20):
+            client.send_json({"type": "token_auth",
+                              "payload": {"token": VALID}})
+        replace(server, [VALID], is_revoked="t")
+        changed = time.time()
+        for _ in range(20):
+            assert client.read_json()["type"] == "auth_success"
+        assert closes_at(client) < changed + SOON
+
+
+def test_some_of_many(server_factory):
+    """More than are judged in one turn; who stays is served meanwhile."""
+    names = [token(i) for i in range(1, 401)]
+    server = server_factory("--max-connections", "500",
+                            rows=[row(t, "p") for t in names])
+    clients = {t: server.open(tls=False, token=t) for t in names}
+    gone = names[::20]
+    replace(server, gone, is_revoked="t")
+    changed = time.time()
+    assert clients[names[1]].login(names[1])["type"] == "auth_success"
+    for tok in gone:
+        assert closes_at(clients[tok]) < changed + SOON
+    for tok in names:
+        if tok not in gone:
+            clients[tok].expect_alive()
+    for tok in names[1::20]:
+        assert clients[tok].login(tok)["type"] == "auth_success"
+    for client in clients.values():
+        client.close()
 
 
 def wakeups(server):
