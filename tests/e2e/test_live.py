@@ -7,8 +7,8 @@ import time
 import pytest
 
 import wsraw
-from conftest import (FAR_AHEAD, LONG_AGO, SECOND, VALID, import_rows, row,
-                      token)
+from conftest import (FAR_AHEAD, LONG_AGO, SECOND, VALID, hash_of,
+                      import_rows, row, run, token)
 
 WHY = b"\x03\xf0the token is no longer valid"
 SOON = 1.6  # a second, and what a busy machine adds
@@ -39,10 +39,23 @@ def replaced(**columns):
     return lambda server: replace(server, [VALID], **columns)
 
 
+def command(*args):
+    """`openchampps token` does it."""
+    def way(server):
+        result = run("token", args[0], "--data", server.data, *args[1:])
+        assert result.returncode == 0, result.stderr
+    return way
+
+
+ID = hash_of(VALID)[:12]
 WAYS = {
-    "revoked": replaced(is_revoked="t"),
-    "expired": replaced(expires_at=LONG_AGO),
-    "not yet valid": replaced(not_before=FAR_AHEAD, expires_at=""),
+    "revoked": command("revoke", ID),
+    "user revoked": command("revoke", "--user", "jane"),
+    "deleted": command("delete", ID),
+    "replaced by a revoked one": replaced(is_revoked="t"),
+    "replaced by an expired one": replaced(expires_at=LONG_AGO),
+    "replaced by a future one": replaced(not_before=FAR_AHEAD,
+                                         expires_at=""),
 }
 
 
