@@ -45,6 +45,7 @@ struct conn {
 
     /* The server's. */
     struct peer *peer;         /* NULL: trusted */
+    const char *refusal;       /* of its proxied address; NULL: it may come */
     unsigned counted_failures; /* of the session's, in peer */
     size_t live_index;
     unsigned interest;

@@ -1,6 +1,7 @@
 /*
- * What the server counts about itself. Counters are plain increments in the
- * loop's thread; whoever counts has a pointer to them.
+ * What the server counts about itself, without those who come for metrics.
+ * Counters are plain increments in the loop's thread; whoever counts has a
+ * pointer to them.
  */
 #ifndef APP_METRICS_H
 #define APP_METRICS_H
@@ -29,11 +30,12 @@ enum metrics_login {
 };
 
 struct metrics {
-    uint64_t accepted;               /* connections */
+    /* Connections: accepted = refused + closed + those that are there. */
+    uint64_t accepted;
     uint64_t handshakes_failed;      /* TLS */
     uint64_t received, sent;         /* bytes, of connections that have ended */
-    struct metrics_reasons refused;  /* connections, before they began */
-    struct metrics_reasons closed;   /* connections, at their end */
+    struct metrics_reasons refused;  /* by a limit, at once */
+    struct metrics_reasons closed;   /* at their end */
     uint64_t logins[METRICS_LOGINS]; /* answers */
     uint64_t commits_failed;
     struct histogram login_us;  /* from the message to its answer's release */

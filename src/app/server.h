@@ -52,7 +52,10 @@ struct server_options {
 
 struct server;
 
-/* How many connections are in which state, and what they have moved. */
+/*
+ * How many connections are in which state, and what they have moved; without
+ * those for metrics.
+ */
 struct server_census {
     size_t handshake, login, live, closing;
     uint64_t received, sent; /* bytes, of these and of all that have ended */

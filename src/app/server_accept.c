@@ -5,6 +5,7 @@
 
 #include "sys/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,24 +40,22 @@ static void add_conn(struct server *s, struct conn *c, struct peer *peer)
     server_settle(s, c);
 }
 
-static void refuse(struct server *s, const struct conn_arrival *arrival,
-                   const char *why)
-{
-    metrics_count(&s->options->metrics->refused, why);
-    server_complain(s, "connection_refused", why);
-    close(arrival->fd);
-}
-
-/* Players and those that come for metrics do not take each other's places. */
-static bool has_place(const struct server *s, enum listener_kind kind)
+/*
+ * Players and those that come for metrics do not take each other's places.
+ * returns: NULL, or why there is none; static text, as all of these
+ */
+static const char *find_place(const struct server *s, enum listener_kind kind)
 {
     if (kind == LISTENER_METRICS)
-        return s->metrics_count < SERVER_METRICS_MAX;
-    return s->live_count - s->metrics_count < s->options->max_connections;
+        return s->metrics_count < SERVER_METRICS_MAX
+                   ? NULL
+                   : "too many connections for metrics";
+    return s->live_count - s->metrics_count < s->options->max_connections
+               ? NULL
+               : "--max-connections is reached";
 }
 
-/* Whoever may reach the port of the metrics is trusted. returns: NULL, or why
- * it may not come in */
+/* Whoever may reach the port of the metrics is trusted. */
 static const char *judge_arrival(struct server *s, enum listener_kind kind,
                                  struct conn_arrival *arrival,
                                  struct peer **peer)
@@ -71,33 +70,56 @@ static const char *judge_arrival(struct server *s, enum listener_kind kind,
     return why;
 }
 
-static void start_conn(struct server *s, enum listener_kind kind,
-                       struct conn_arrival *arrival)
+static const char *open_conn(struct server *s, enum listener_kind kind,
+                             const struct conn_arrival *arrival,
+                             struct peer *peer)
 {
     const struct conn_rules *rules = kind == LISTENER_METRICS
                                          ? &s->options->metrics_rules
                                          : &s->options->rules;
-    struct conn *c = has_place(s, kind) ? pool_take(&s->pool) : NULL;
-    struct peer *peer;
+    struct conn *c = pool_take(&s->pool);
     struct error err;
 
-    if (c == NULL) {
-        refuse(s, arrival, "--max-connections is reached");
-        return;
+    assert(c != NULL); /* there is a place */
+    if (conn_open(c, rules, c + 1, arrival, s->now_ms, &err) != 0) {
+        server_complain(s, "connection_refused", err.text);
+        pool_give_back(&s->pool, c);
+        return "it could not be begun";
     }
-    const char *why = judge_arrival(s, kind, arrival, &peer);
-    if (why == NULL &&
-        conn_open(c, rules, c + 1, arrival, s->now_ms, &err) != 0)
-        why = err.text;
-    if (why == NULL) {
-        s->metrics_count += kind == LISTENER_METRICS;
-        add_conn(s, c, peer);
-        return;
-    }
-    refuse(s, arrival, why);
-    if (peer != NULL)
+    s->metrics_count += kind == LISTENER_METRICS;
+    add_conn(s, c, peer);
+    return NULL;
+}
+
+static const char *admit(struct server *s, enum listener_kind kind,
+                         struct conn_arrival *arrival)
+{
+    struct peer *peer = NULL;
+    const char *why = find_place(s, kind);
+
+    if (why == NULL)
+        why = judge_arrival(s, kind, arrival, &peer);
+    if (why == NULL)
+        why = open_conn(s, kind, arrival, peer);
+    if (why != NULL && peer != NULL)
         peers_leave(s->peers, peer, s->now_ms);
-    pool_give_back(&s->pool, c);
+    return why;
+}
+
+static void start_conn(struct server *s, enum listener_kind kind,
+                       struct conn_arrival *arrival)
+{
+    struct metrics *m = s->options->metrics;
+    const char *why = admit(s, kind, arrival);
+
+    if (kind != LISTENER_METRICS)
+        m->accepted++;
+    if (why == NULL)
+        return;
+    if (kind != LISTENER_METRICS)
+        metrics_count(&m->refused, why);
+    server_complain(s, "connection_refused", why);
+    close(arrival->fd);
 }
 
 /* returns: may there be more to accept? */
@@ -109,7 +131,6 @@ static bool accept_one(struct server *s, const struct listener *l)
 
     arrival.fd = net_accept(l->fd, &arrival.address);
     if (arrival.fd >= 0) {
-        s->options->metrics->accepted++;
         start_conn(s, l->kind, &arrival);
         return true;
     }

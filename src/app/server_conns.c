@@ -31,6 +31,7 @@ static void judge_address(struct server *s, struct conn *c)
     c->session.is_trusted = c->peer == NULL;
     if (why == NULL)
         return;
+    c->refusal = why;
     server_complain(s, "connection_refused", why);
     conn_hang_up(c);
 }
@@ -74,12 +75,15 @@ static void count_end(struct server *s, const struct conn *c)
 {
     struct metrics *m = s->options->metrics;
 
-    metrics_count(&m->closed, conn_end(c));
     m->received += c->link.received;
     m->sent += c->link.sent;
+    if (c->refusal != NULL) {
+        metrics_count(&m->refused, c->refusal);
+        return;
+    }
+    metrics_count(&m->closed, conn_end(c));
     if (!link_is_established(&c->link))
         m->handshakes_failed++;
-    s->metrics_count -= is_for_metrics(s, c);
 }
 
 static void count_state(struct server_census *census, const struct conn *c)
@@ -113,10 +117,11 @@ struct server_census server_census(const struct server *s)
     for (size_t i = 0; i < s->live_count; i++) {
         const struct conn *c = s->live[i];
 
+        if (is_for_metrics(s, c))
+            continue;
         census.received += c->link.received;
         census.sent += c->link.sent;
-        if (!is_for_metrics(s, c))
-            count_state(&census, c);
+        count_state(&census, c);
     }
     return census;
 }
@@ -141,9 +146,12 @@ void server_sweep(struct server *s)
         struct conn *c = CONN_OF(s->dead.next, dead);
         struct conn *last = s->live[s->live_count - 1];
 
-        if (!is_for_metrics(s, c))
+        if (is_for_metrics(s, c)) {
+            s->metrics_count--;
+        } else {
             log_end(c);
-        count_end(s, c);
+            count_end(s, c);
+        }
         list_remove(&c->dead);
         list_remove(&c->waiting);
         list_remove(&c->runnable);

@@ -33,7 +33,7 @@ struct tls_conn;
  */
 struct tls_server *tls_server_new(struct cert *cert, struct error *err);
 
-/* Handshakes that were completed. */
+/* Handshakes: full ones at their end, others when the session was found. */
 struct tls_counts {
     uint64_t full, resumed;
 };

@@ -10,6 +10,8 @@ import urllib.request
 import pytest
 
 from conftest import EXPIRED, REPO, SECOND, UNKNOWN, VALID, wait_until
+from strace import Strace, needs_strace
+from test_proxy import LOCAL, header, through_proxy
 
 DOCS = REPO / "docs"
 
@@ -102,6 +104,79 @@ def test_refusals_are_counted(server_factory):
                    '{reason="--max-connections is reached"}'] == 1
 
 
+def by_label(samples, name):
+    """{label's value: value} of one family."""
+    found = {}
+    for sample, value in samples.items():
+        match = re.fullmatch(name + r'\{[a-z]+="(.*)"\}', sample)
+        if match:
+            found[match[1]] = value
+    return found
+
+
+def all_of(samples, name):
+    return sum(by_label(samples, "openchampps_connections" + name).values())
+
+
+def test_every_connection_is_counted_once(server_factory):
+    """accepted = refused + closed + there; those for metrics are not in it."""
+    server = server_factory("--metrics", "127.0.0.1:0",
+                            "--max-connections", "3")
+    fetch(server, "/health")
+    with server.open(token=VALID), server.open(), server.open(tls=False):
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", server.port)) as more:
+                assert more.recv(1) == b""
+    def has_none():
+        return all_of(scrape(server), "") == 0
+    wait_until(has_none, 10)
+    server.get("/ready")
+    wait_until(has_none, 10)
+    samples = scrape(server)
+    assert samples["openchampps_connections_accepted_total"] == 6
+    assert all_of(samples, "_refused_total") == 2
+    assert all_of(samples, "_closed_total") == 4
+    moved = [name for name in samples if name.endswith("_bytes_total")]
+    assert len(moved) == 2
+    assert scrape(server).items() >= {n: samples[n] for n in moved}.items()
+
+
+def test_refusals_of_proxied_addresses_are_counted(server_factory):
+    server = server_factory("--metrics", "127.0.0.1:0", "--proxy-protocol",
+                            "--max-address-connections", "1",
+                            trust="127.0.0.0/8")
+    with through_proxy(server, header("192.0.2.7"), tls=False):
+        with through_proxy(server, header("192.0.2.7"), tls=False) as more:
+            assert more.sock.recv(1) == b""
+        with through_proxy(server, LOCAL, tls=False):
+            pass
+        wait_until(lambda: all_of(scrape(server), "") == 1, 5)
+        samples = scrape(server)
+    assert by_label(samples, "openchampps_connections_refused_total") == {
+        "--max-address-connections is reached": 1}
+    assert all_of(samples, "_closed_total") == 1
+    assert samples["openchampps_connections_accepted_total"] == 3
+    assert samples['openchampps_tls_handshakes_total{result="failed"}'] == 0
+
+
+@needs_strace
+def test_failing_commits_are_counted(measured):
+    with measured.open() as client:
+        with Strace(measured, ["fdatasync,fsync:error=EIO"]):
+            for tok in (VALID, SECOND):
+                assert client.login(tok, 8)["type"] == "auth_success"
+            samples = scrape(measured)
+            assert samples["openchampps_ready"] == 0
+            assert samples["openchampps_commits_failed_total"] >= 1
+            assert samples["openchampps_commit_seconds_count"] == 0
+            assert logins(samples, "success") == 2
+            assert samples["openchampps_login_seconds_count"] == 2
+        wait_until(lambda: scrape(measured)["openchampps_ready"] == 1, 30, 0.2)
+        samples = scrape(measured)
+        assert samples["openchampps_commit_touches_sum"] == 2
+        assert samples["openchampps_touches_dropped_total"] == 0
+
+
 def test_places_for_metrics_are_few(measured):
     address = ("127.0.0.1", metrics_port(measured))
     held = [socket.create_connection(address) for _ in range(16)]
@@ -109,11 +184,13 @@ def test_places_for_metrics_are_few(measured):
     with socket.create_connection(address) as one_more:
         one_more.settimeout(5)
         assert one_more.recv(1) == b""
+    measured.wait_log("too many connections for metrics")
     with measured.open() as client:
         assert client.login(VALID)["type"] == "auth_success"
     for connection in held:
         connection.close()
     wait_until(lambda: not isinstance(try_fetch(measured), OSError), 5)
+    assert all_of(scrape(measured), "_refused_total") == 0
 
 
 def try_fetch(server):
@@ -144,6 +221,15 @@ def test_reload_keeps_the_counts(measured):
     wait_until(lambda: measured.log_text().count("event=certificate ") > seen,
                5)
     assert scrape(measured)[full] == 1
+
+
+def test_no_token_and_no_name_is_told(measured):
+    with measured.open() as client:
+        name = client.login(VALID)["payload"]["username"]
+        client.login(UNKNOWN)
+        text = fetch(measured)
+    for secret in (VALID, UNKNOWN, name):
+        assert secret.lower() not in text.lower()
 
 
 def test_format(measured):
