@@ -204,6 +204,7 @@ struct session_app metrics_page_app(struct metrics_page *page)
         .on_message = on_message,
         .unready_reason = unready_reason,
         .document = document,
+        .document_type = "text/plain; version=0.0.4; charset=utf-8",
     };
 }
 

@@ -43,7 +43,8 @@ struct session_app {
      * stays valid until the next call, and fits into output_max.
      */
     struct span (*document)(void *ctx, struct span path);
-    size_t reply_max; /* bytes of the longest payload of a reply */
+    const char *document_type; /* Content-Type */
+    size_t reply_max;          /* bytes of the longest payload of a reply */
     bool accepts_binary;
     bool needs_login; /* AUTH comes before LIVE */
 };

@@ -112,8 +112,8 @@ static struct span find_document(const struct session_rules *rules,
                                  : app->document(app->ctx, path);
 }
 
-static void answer_document(const struct http_request *req, struct span body,
-                            struct upgrade_answer *out)
+static void answer_document(const struct http_request *req, const char *type,
+                            struct span body, struct upgrade_answer *out)
 {
     bool is_head = out->is_head;
 
@@ -122,7 +122,8 @@ static void answer_document(const struct http_request *req, struct span body,
         return;
     }
     out->is_head = true; /* the body is too long for the text */
-    put_answer(out, (struct http_answer){.status = 200, .body = body},
+    put_answer(out,
+               (struct http_answer){.status = 200, .type = type, .body = body},
                "document answered");
     if (!is_head)
         out->body = body;
@@ -138,7 +139,7 @@ static void route(const struct session_rules *rules, bool is_tls,
 
     out->is_head = span_equals(req->method, span_of("HEAD"));
     if (document.len > 0)
-        answer_document(req, document, out);
+        answer_document(req, rules->app.document_type, document, out);
     else if (span_equals(path, span_of("/health")))
         answer_health(req, NULL, out);
     else if (span_equals(path, span_of("/ready")))

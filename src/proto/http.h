@@ -51,6 +51,7 @@ struct http_answer {
     int status;        /* 200, 400, 403, 404, 405, 408, 426, 429, 431, 500,
                           503, 505 */
     const char *extra; /* more header lines, each with its CRLF; or NULL */
+    const char *type;  /* Content-Type; NULL: plain text */
     struct span body;  /* text, UTF-8 */
     bool head_only;    /* answer to HEAD: the body counts but is not written */
 };
@@ -140,9 +141,9 @@ bool http_origin_matches(struct span origin, struct span host, bool tls);
 size_t http_format_101(struct span key, char *out, size_t cap);
 
 /*
- * Write a whole answer: status line, Content-Type text/plain in UTF-8,
- * Content-Length, Cache-Control: no-store, Connection: close, body. 426 gets
- * Upgrade and Sec-WebSocket-Version of its own accord.
+ * Write a whole answer: status line, Content-Type, Content-Length,
+ * Cache-Control: no-store, Connection: close, body. 426 gets Upgrade and
+ * Sec-WebSocket-Version of its own accord.
  * returns: bytes written, no NUL; 0 when they are more than cap
  */
 size_t http_format_answer(const struct http_answer *a, char *out, size_t cap);

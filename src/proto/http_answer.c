@@ -90,8 +90,9 @@ size_t http_format_answer(const struct http_answer *a, char *out, size_t cap)
     buf_init(&b, (uint8_t *)out, cap);
     bool fits = put(&b, "HTTP/1.1 ") && put_number(&b, (size_t)a->status) &&
                 put(&b, " ") && put(&b, status_reason(a->status)) &&
-                put(&b, "\r\nContent-Type: text/plain; charset=utf-8\r\n"
-                        "Cache-Control: no-store\r\nContent-Length: ") &&
+                put(&b, "\r\nContent-Type: ") &&
+                put(&b, a->type ? a->type : "text/plain; charset=utf-8") &&
+                put(&b, "\r\nCache-Control: no-store\r\nContent-Length: ") &&
                 put_number(&b, a->body.len) &&
                 put(&b, connection_lines(a->status)) &&
                 put(&b, a->extra ? a->extra : "") && put(&b, "\r\n") &&

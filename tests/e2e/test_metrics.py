@@ -232,6 +232,22 @@ def test_no_token_and_no_name_is_told(measured):
         assert secret.lower() not in text.lower()
 
 
+def test_content_type(measured):
+    url = "http://127.0.0.1:%d/metrics" % metrics_port(measured)
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        assert answer.headers["Content-Type"] == (
+            "text/plain; version=0.0.4; charset=utf-8")
+        length = int(answer.headers["Content-Length"])
+        assert len(answer.read()) == length
+    head = urllib.request.Request(url, method="HEAD")
+    with urllib.request.urlopen(head, timeout=5) as answer:
+        assert answer.status == 200 and answer.read() == b""
+        assert int(answer.headers["Content-Length"]) > 1000
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(url, b"x", timeout=5)
+    assert error.value.code == 405 and error.value.headers["Allow"]
+
+
 def test_format(measured):
     """Every sample belongs to a family that says what it is."""
     text = fetch(measured)
