@@ -47,6 +47,58 @@ static void labels_are_escaped(void **state)
     expect("a{why=\"\\\"a\\\\b\\\"\\n\xc3\xbc\"} 1\n");
 }
 
+/* Reads an escaped value up to its quote. returns: bytes read, 0: not legal */
+static size_t unescape(const uint8_t *in, size_t len, char *text)
+{
+    size_t i = 0;
+
+    for (; i < len && in[i] != '"'; i++) {
+        if (in[i] == '\n')
+            return 0;
+        *text = (char)in[i];
+        if (in[i] == '\\') {
+            if (++i == len || strchr("n\\\"", in[i]) == NULL)
+                return 0;
+            *text = in[i] == 'n' ? '\n' : (char)in[i];
+        }
+        text++;
+    }
+    *text = '\0';
+    return i;
+}
+
+/* Whatever a label holds, a reader gets it back, and the line ends there. */
+static void any_label_comes_back(void **state)
+{
+    static const char begin[] = "a{why=\"", end[] = "\"} 7\n";
+    static const char tricky[] = "\\\"\n\r{}n, ";
+    uint32_t seed = 1;
+    (void)state;
+
+    for (int round = 0; round < 20000; round++) {
+        char text[24], back[64];
+        size_t len = (size_t)round % sizeof text;
+
+        for (size_t i = 0; i < len; i++) {
+            seed = seed * 1664525 + 1013904223;
+            text[i] = (seed >> 31) != 0
+                          ? tricky[(seed >> 16) % (sizeof tricky - 1)]
+                          : (char)(1 + (seed >> 16) % 255);
+        }
+        text[len] = '\0';
+        buf_init(&out, mem, sizeof mem);
+        p = (struct prometheus){.out = &out, .family = "a"};
+        prometheus_labelled(&p, "why", text, 7);
+        const uint8_t *line = buf_peek(&out);
+        size_t rest = buf_len(&out) - (sizeof begin - 1);
+        assert_memory_equal(line, begin, sizeof begin - 1);
+        size_t n = unescape(line + sizeof begin - 1, rest, back);
+        assert_string_equal(back, text);
+        assert_int_equal(rest - n, sizeof end - 1);
+        assert_memory_equal(line + sizeof begin - 1 + n, end, sizeof end - 1);
+    }
+}
+
 static void histograms(void **state)
 {
     static const uint64_t bounds[] = {500, 1000, 2500000, 0};
@@ -98,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(families, begin),
         cmocka_unit_test_setup(labels_are_escaped, begin),
+        cmocka_unit_test_setup(any_label_comes_back, begin),
         cmocka_unit_test_setup(histograms, begin),
         cmocka_unit_test_setup(whole_numbers, begin),
         cmocka_unit_test_setup(full, begin),
