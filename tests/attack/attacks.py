@@ -1,7 +1,7 @@
 """
 One attack, from 127.0.0.1, for a bounded time.
 
-    attacks.py KIND PORT PLAIN_PORT CA_FILE SECONDS
+    attacks.py KIND PORT PLAIN_PORT METRICS_PORT CA_FILE SECONDS
 
 KINDS lists them. Each is a function that gets an Attacker and goes on while
 it runs. What the server does to an attacker is not judged here: connections
@@ -38,9 +38,9 @@ def login(token):
 
 
 class Attacker:
-    def __init__(self, port, plain_port, ca_file, seconds):
-        self.address = ("127.0.0.1", port)
-        self.plain = ("127.0.0.1", plain_port)
+    def __init__(self, ports, ca_file, seconds):
+        self.address, self.plain, self.metrics = [
+            ("127.0.0.1", int(port)) for port in ports]
         self.ca_file = ca_file
         self.context = ssl.create_default_context(cafile=ca_file)
         self.end = time.monotonic() + seconds
@@ -293,6 +293,31 @@ def plain_http(a):
 
 
 # WebSocket
+
+SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def scrapes(a):
+    """All places of the metrics' port and more, each asking on and on."""
+    def one():
+        with socket.create_connection(a.metrics, 5) as sock:
+            sock.sendall(SCRAPE)
+            while sock.recv(65536):
+                pass
+    a.spread(20, one)
+
+
+def scrapes_unread(a):
+    """Asked for and not read, until the server ends it."""
+    def one():
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            sock.settimeout(5)
+            sock.connect(a.metrics)
+            sock.sendall(SCRAPE)
+            select.select([], [], [], 1)
+    a.spread(20, one)
+
 
 def silent(a):
     """After the 101 nothing."""
@@ -584,6 +609,8 @@ KINDS = {
     "long headers": long_headers,
     "header drops": header_drops,
     "plain HTTP": plain_http,
+    "metrics": scrapes,
+    "metrics unread": scrapes_unread,
     "silent": silent,
     "silent plain": silent_plain,
     "never read": readers_that_never_read,
@@ -612,8 +639,9 @@ KINDS = {
 }
 
 
-def main(kind, port, plain_port, ca_file, seconds):
-    attacker = Attacker(int(port), int(plain_port), ca_file, float(seconds))
+def main(kind, *args):
+    *ports, ca_file, seconds = args
+    attacker = Attacker(ports, ca_file, float(seconds))
     KINDS[kind](attacker)
     json.dump({"steps": next(attacker.steps)}, sys.stdout)
     sys.stdout.flush()

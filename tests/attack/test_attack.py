@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -110,10 +111,16 @@ def quiet_run(server):
     return quantile(times, 0.5), quantile(times, 0.99)
 
 
+def metrics_port(server):
+    server.wait_log("listening http://")
+    return int(re.search(r"listening http://127\.0\.0\.1:(\d+)/",
+                         server.log_text())[1])
+
+
 def run_attack(server, kind):
     """(the player's result, the attacker's)"""
     attacker = start("attacks.py", kind, server.port, server.plain_port,
-                     server.ca_file, ATTACK_S + 1)
+                     metrics_port(server), server.ca_file, ATTACK_S + 1)
     os.setpriority(os.PRIO_PROCESS, attacker.pid, ATTACKER_NICE)
     try:
         time.sleep(0.7)  # for the attack to gather force
@@ -141,7 +148,7 @@ def check_recovery(server, before):
 def test_player_gets_in(server_factory, table, kind):
     if kind in FORGED:
         pytest.importorskip("cryptography")
-    server = server_factory(trust=None)
+    server = server_factory("--metrics", "127.0.0.1:0", trust=None)
     favour(server.pid)
     quiet = quiet_run(server)
     before = {"fds": descriptors(server), "rss": status_of(server, "VmRSS"),
