@@ -1,5 +1,7 @@
 #include "sys/log.h"
 
+#include "proto/timestamp.h"
+
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -78,12 +80,10 @@ static void put_field(struct line *l, const struct log_field *field)
 
 static void put_time(struct line *l)
 {
-    time_t now = time(NULL);
-    struct tm utc;
-    char text[32];
+    char text[TIMESTAMP_TEXT_SIZE];
 
-    gmtime_r(&now, &utc);
-    strftime(text, sizeof text, "time=%Y-%m-%dT%H:%M:%SZ", &utc);
+    timestamp_format(time(NULL), text);
+    put_text(l, "time=");
     put_text(l, text);
 }
 
