@@ -22,6 +22,8 @@
 #define DER_OCTET_STRING     0x04
 #define DER_OID              0x06
 #define DER_UTF8_STRING      0x0C
+#define DER_PRINTABLE_STRING 0x13
+#define DER_IA5_STRING       0x16
 #define DER_UTC_TIME         0x17
 #define DER_GENERALIZED_TIME 0x18
 #define DER_SEQUENCE         0x30

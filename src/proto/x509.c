@@ -6,6 +6,7 @@
 
 /* Object identifiers, content octets. */
 static const uint8_t oid_common_name[] = {0x55, 0x04, 0x03};
+static const uint8_t oid_organization[] = {0x55, 0x04, 0x0A};
 static const uint8_t oid_subject_key[] = {0x55, 0x1D, 0x0E};
 static const uint8_t oid_key_usage[] = {0x55, 0x1D, 0x0F};
 static const uint8_t oid_alt_names[] = {0x55, 0x1D, 0x11};
@@ -355,15 +356,18 @@ static bool parse_extensions(struct span in, struct x509_info *info)
 
 static bool parse_tbs(struct span in, struct x509_info *info)
 {
+    struct der_element issuer;
     struct der_element validity;
     struct der_element subject;
     struct der_element extensions;
 
     skip(&in, DER_CONTEXT_CONS(0)); /* version: absent in version 1 */
     if (!skip(&in, DER_INTEGER) || !skip(&in, DER_SEQUENCE) ||
-        !skip(&in, DER_SEQUENCE) || !der_expect(&in, DER_SEQUENCE, &validity) ||
+        !der_expect(&in, DER_SEQUENCE, &issuer) ||
+        !der_expect(&in, DER_SEQUENCE, &validity) ||
         !der_expect(&in, DER_SEQUENCE, &subject) || !skip(&in, DER_SEQUENCE))
         return false;
+    info->issuer = issuer.whole;
     info->subject = subject.whole;
     if (!parse_validity(validity.content, info))
         return false;
@@ -389,16 +393,67 @@ bool x509_parse(struct span cert, struct x509_info *info)
            parse_tbs(tbs.content, info);
 }
 
+/* One attribute of a Name. returns: is it a string that we can show? */
+static bool parse_attribute(struct span in, struct der_element *oid,
+                            struct span *text)
+{
+    struct der_element value;
+
+    if (!der_expect(&in, DER_OID, oid) || !der_next(&in, &value) ||
+        (value.tag != DER_UTF8_STRING && value.tag != DER_PRINTABLE_STRING &&
+         value.tag != DER_IA5_STRING))
+        return false;
+    *text = value.content;
+    return true;
+}
+
+bool x509_name_text(struct span name, struct span *text)
+{
+    struct der_element sequence, set, attribute, oid;
+    struct span value, organization = {NULL, 0}, common = {NULL, 0};
+
+    if (!der_expect(&name, DER_SEQUENCE, &sequence))
+        return false;
+    while (der_expect(&sequence.content, DER_SET, &set))
+        while (der_expect(&set.content, DER_SEQUENCE, &attribute)) {
+            if (!parse_attribute(attribute.content, &oid, &value))
+                continue;
+            if (span_equals(oid.content, SPAN_OF_ARRAY(oid_common_name)))
+                common = value;
+            if (span_equals(oid.content, SPAN_OF_ARRAY(oid_organization)))
+                organization = value;
+        }
+    if (common.ptr == NULL && organization.ptr == NULL)
+        return false;
+    *text = common.ptr != NULL ? common : organization;
+    return true;
+}
+
+bool x509_next_name(struct span *rest, struct x509_name *name)
+{
+    struct der_element e;
+
+    while (der_next(rest, &e)) {
+        bool is_ip =
+            e.tag == NAME_IP && (e.content.len == 4 || e.content.len == 16);
+        if (!is_ip && e.tag != NAME_DNS)
+            continue;
+        *name = (struct x509_name){is_ip, e.content};
+        return true;
+    }
+    return false;
+}
+
 bool x509_has_name(const struct x509_info *info, const struct x509_name *name)
 {
     struct span rest = info->alt_names;
-    struct der_element e;
+    struct x509_name other;
 
-    while (der_next(&rest, &e)) {
-        if (e.tag != name_tag(name))
+    while (x509_next_name(&rest, &other)) {
+        if (other.is_ip != name->is_ip)
             continue;
-        if (name->is_ip ? span_equals(e.content, name->bytes)
-                        : span_equals_nocase(e.content, name->bytes))
+        if (name->is_ip ? span_equals(other.bytes, name->bytes)
+                        : span_equals_nocase(other.bytes, name->bytes))
             return true;
     }
     return false;

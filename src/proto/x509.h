@@ -83,6 +83,7 @@ bool x509_build_cert(const struct x509_signed *s, uint8_t *out, size_t cap,
 
 /* What x509_parse reads. The spans point into the certificate. */
 struct x509_info {
+    struct span issuer;      /* Name, DER */
     struct span subject;     /* Name, DER */
     int64_t not_before;      /* seconds since 1970 */
     int64_t not_after;       /* seconds since 1970, inclusive */
@@ -95,6 +96,24 @@ struct x509_info {
  * returns: false, *info undefined, when it is no X.509 certificate
  */
 bool x509_parse(struct span cert, struct x509_info *info);
+
+/*
+ * What a Name calls its owner: the last commonName in it or, without one, the
+ * last organizationName.
+ * in:      name  DER
+ * out:     *text  points into name; UTF-8 or ASCII, unless it is very old
+ * returns: false, *text untouched, when it has neither as such a string
+ */
+bool x509_name_text(struct span name, struct span *text);
+
+/*
+ * Take the next DNS name or IP address off alternative names; those of other
+ * kinds are passed over.
+ * in:      *rest  alt_names at first
+ * out:     *name  points into the certificate
+ * returns: false when there is none left
+ */
+bool x509_next_name(struct span *rest, struct x509_name *name);
 
 /*
  * Does the certificate carry exactly this alternative name? DNS names are

@@ -56,6 +56,14 @@ static void check_der(struct span given)
     REQUIRE(within(info.subject, given));
     REQUIRE(within(info.subject_key, given));
     REQUIRE(within(info.alt_names, given));
+    REQUIRE(within(info.issuer, given));
+    struct span text, rest = info.alt_names;
+    if (x509_name_text(info.issuer, &text))
+        REQUIRE(within(text, info.issuer));
+    struct x509_name found;
+    while (x509_next_name(&rest, &found))
+        REQUIRE(within(found.bytes, info.alt_names) &&
+                x509_has_name(&info, &found));
     x509_has_name(&info, &name);
 }
 

@@ -140,6 +140,74 @@ static void test_name(void **state)
     assert_false(x509_build_name(span_of("x"), mem, sizeof mem - 1, &name));
 }
 
+/* The last commonName, or organizationName; nothing else, nothing cut. */
+static void test_name_text(void **state)
+{
+    static const struct {
+        const char *der; /* hexadecimal, without the outer SEQUENCE */
+        const char *text;
+    } cases[] = {
+        {"310a 3008 0603550403 0c0178", "x"},
+        {"310b 3009 0603550403 0c026162", "ab"},
+        {"310a 3008 0603550403 130179", "y"},
+        {"310a 3008 0603550403 16017a", "z"},
+        {"310a 3008 060355040a 0c0141", "A"},
+        {"310a3008060355040a0c0141 310a300806035504030c0178", "x"},
+        {"310a300806035504030c0178 310a3008060355040a0c0141", "x"},
+        {"310a300806035504030c0178 310a300806035504030c0179", "y"},
+        {"3114 300806035504030c0178 3008060355040a0c0141", "x"},
+        {"310b 3009 0603550403 0c0178", NULL},   /* lengths that lie */
+        {"310b 3009 0603550406 13024445", NULL}, /* a country only */
+        {"310b 3009 0603550403 1e020078", NULL}, /* BMPString */
+        {"", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t der[64] = {0x30};
+        size_t len = 2;
+        struct span text = {NULL, 0};
+
+        for (const char *c = cases[i].der; *c != '\0';) {
+            char pair[3] = {0};
+            for (size_t n = 0; n < 2; c++)
+                if (*c != ' ')
+                    pair[n++] = *c;
+            der[len++] = (uint8_t)strtoul(pair, NULL, 16);
+        }
+        der[1] = (uint8_t)(len - 2);
+        uint8_t *exact = guard_copy(der, len);
+        bool has = x509_name_text((struct span){exact, len}, &text);
+        if (cases[i].text == NULL)
+            assert_false(has);
+        else
+            assert_true(has && span_equals(text, span_of(cases[i].text)));
+        for (size_t cut = 0; cut < len; cut++)
+            assert_false(x509_name_text((struct span){der, cut}, &text));
+        free(exact);
+    }
+}
+
+static void test_names_one_by_one(void **state)
+{
+    /* mail, DNS "a", URI, an address of 5 bytes, IPv4, DNS "b" */
+    static const uint8_t der[] = {
+        0x81, 1, 'm', 0x82, 1, 'a', 0x86, 1, 'u', 0x87, 5, 1,  2,
+        3,    4, 5,   0x87, 4, 192, 0,    2, 7,   0x82, 1, 'b'};
+    struct span rest = ARRAY_SPAN(der);
+    struct x509_name name;
+
+    (void)state;
+    assert_true(x509_next_name(&rest, &name));
+    assert_true(!name.is_ip && span_equals(name.bytes, span_of("a")));
+    assert_true(x509_next_name(&rest, &name));
+    assert_true(name.is_ip && name.bytes.len == 4 && name.bytes.ptr[3] == 7);
+    assert_true(x509_next_name(&rest, &name));
+    assert_true(!name.is_ip && span_equals(name.bytes, span_of("b")));
+    assert_false(x509_next_name(&rest, &name));
+    assert_false(x509_next_name(&rest, &name));
+}
+
 static void test_leaf_reads_back(void **state)
 {
     struct x509_template t = leaf_template();
@@ -149,6 +217,7 @@ static void test_leaf_reads_back(void **state)
 
     (void)state;
     assert_true(x509_parse(cert, &info));
+    assert_true(span_equals(info.issuer, t.issuer));
     assert_true(span_equals(info.subject, t.subject));
     assert_true(span_equals(info.subject_key, t.subject_key));
     assert_true(info.not_before == t.not_before);
@@ -295,6 +364,8 @@ int main(void)
         cmocka_unit_test(test_dns_names),
         cmocka_unit_test(test_dns_name_length),
         cmocka_unit_test(test_name),
+        cmocka_unit_test(test_name_text),
+        cmocka_unit_test(test_names_one_by_one),
         cmocka_unit_test(test_leaf_reads_back),
         cmocka_unit_test(test_leaf_extensions),
         cmocka_unit_test(test_ca_extensions),
