@@ -1,15 +1,14 @@
 #include "sys/cert_load.h"
 
 #include "base/wipe.h"
+#include "proto/timestamp.h"
 #include "sys/cert_bearssl.h"
 #include "sys/cert_pem.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define SECONDS_PER_DAY 86400
-#define WARN_DAYS       30 /* before a certificate expires */
 #define RSA_BYTES_MAX   (CERT_RSA_BITS_MAX / 8)
 
 static int no_memory(struct error *err)
@@ -277,25 +276,20 @@ static int check_pair(struct cert *c, const struct cert_pem *pem,
 
 static void warn_about_dates(struct cert *c, const char *name, int64_t now)
 {
-    int64_t from = c->leaf.not_before;
-    int64_t to = c->leaf.not_after;
-    const char *what = NULL;
-    time_t moment = (time_t)to;
-    struct tm tm;
-    char date[32];
+    const char *what = "expires on";
+    int64_t moment = c->leaf.not_after;
+    char date[TIMESTAMP_TEXT_SIZE];
 
-    if (now < from) {
+    if (now < c->leaf.not_before) {
         what = "is not valid before";
-        moment = (time_t)from;
-    } else if (now > to) {
+        moment = c->leaf.not_before;
+    } else if (now > moment) {
         what = "expired on";
-    } else if (to - now < WARN_DAYS * SECONDS_PER_DAY) {
-        what = "expires on";
-    }
-    if (what == NULL || gmtime_r(&moment, &tm) == NULL)
+    } else if (cert_days_left(c, now) >= CERT_WARN_DAYS) {
         return;
-    strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &tm);
-    snprintf(c->warning, sizeof c->warning, "%.400s: the certificate %s %s UTC",
+    }
+    timestamp_format(moment, date);
+    snprintf(c->warning, sizeof c->warning, "%.400s: the certificate %s %s",
              name, what, date);
 }
 
@@ -303,6 +297,8 @@ static int fill(struct cert *c, const struct cert_pem *pem, struct error *err)
 {
     if (load_chain(c, pem, err) != 0)
         return -1;
+    if (pem->key_name == NULL)
+        return 0;
     if (cert_load_key(pem->key_name, pem->key, &c->key, err) != 0)
         return -1;
     return check_pair(c, pem, err);
@@ -347,6 +343,56 @@ const char *cert_warning(const struct cert *c)
 bool cert_was_created(const struct cert *c)
 {
     return c->created;
+}
+
+bool cert_was_renewed(const struct cert *c)
+{
+    return c->renewed;
+}
+
+struct span cert_der(const struct cert *c)
+{
+    return (struct span){c->chain[0].data, c->chain[0].data_len};
+}
+
+const struct x509_info *cert_info(const struct cert *c)
+{
+    return &c->leaf;
+}
+
+int64_t cert_days_left(const struct cert *c, int64_t now)
+{
+    int64_t left = c->leaf.not_after - now;
+
+    /* Rounded down: what ended an hour ago has -1 days left, not 0. */
+    return (left >= 0 ? left : left - SECONDS_PER_DAY + 1) / SECONDS_PER_DAY;
+}
+
+void cert_describe_key(const struct cert *c, char out[CERT_KEY_KIND_SIZE])
+{
+    const br_ec_private_key *ec = cert_ec_key(c);
+
+    if (ec == NULL)
+        snprintf(out, CERT_KEY_KIND_SIZE, "RSA %u",
+                 (unsigned)cert_rsa_key(c)->n_bitlen);
+    else
+        snprintf(out, CERT_KEY_KIND_SIZE, "EC P-%d",
+                 ec->curve == BR_EC_secp256r1   ? 256
+                 : ec->curve == BR_EC_secp384r1 ? 384
+                                                : 521);
+}
+
+bool cert_equals(const struct cert *a, const struct cert *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++) {
+        struct span one = {a->chain[i].data, a->chain[i].data_len};
+        struct span two = {b->chain[i].data, b->chain[i].data_len};
+        if (!span_equals(one, two))
+            return false;
+    }
+    return true;
 }
 
 const br_x509_certificate *cert_chain(const struct cert *c, size_t *count)

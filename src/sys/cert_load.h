@@ -20,16 +20,16 @@ struct cert {
     br_skey_decoder_context key;               /* wiped by cert_free */
     unsigned issuer_key_type;                  /* BR_KEYTYPE_*, 0 unknown */
     uint8_t fingerprint[DIGEST_SHA256_LEN];    /* of chain[0] */
-    bool created;
+    bool created, renewed;
     char warning[512]; /* empty: none */
 };
 
 /* Two texts and what to call them in errors. The same one twice is fine. */
 struct cert_pem {
     const char *cert_name;
-    struct span cert; /* certificates, leaf first */
-    const char *key_name;
-    struct span key; /* one private key */
+    struct span cert;     /* certificates, leaf first */
+    const char *key_name; /* NULL: only the certificates are wanted */
+    struct span key;      /* one private key */
 };
 
 /*

@@ -15,6 +15,7 @@
 #define SERIAL_LEN       16
 #define SIGNATURE_MAX    139 /* for P-521, as BearSSL states */
 #define SEED_LEN         32
+#define NAME_OF_NOTHING  "openchampps"
 #define NAME_CAP         (X509_CN_MAX + 32)
 
 /* Room for CERT_HOSTS_MAX names of full length and all else. */
@@ -54,11 +55,28 @@ int cert_hosts_parse(const char *const *hosts, size_t count,
         return error_set(err, "%zu hosts: a certificate takes at most %d",
                          count, CERT_HOSTS_MAX);
     out->count = 0;
-    out->first = hosts[0];
+    out->first = span_of(hosts[0]);
     for (size_t i = 0; i < count; i++)
         if (parse_host(hosts[i], out, err) != 0)
             return -1;
     return 0;
+}
+
+int cert_hosts_of(const struct cert *c, struct cert_hosts *out,
+                  struct error *err)
+{
+    struct span rest = c->leaf.alt_names;
+    struct x509_name name;
+
+    out->count = 0;
+    while (x509_next_name(&rest, &name)) {
+        if (out->count == CERT_HOSTS_MAX)
+            return error_set(err, "it has more than %d names", CERT_HOSTS_MAX);
+        out->names[out->count++] = name;
+    }
+    out->first = span_of(NAME_OF_NOTHING);
+    x509_name_text(c->leaf.subject, &out->first);
+    return out->count > 0 ? 0 : error_set(err, "it has no names");
 }
 
 /* needs: secret and its bytes set; P-256 */
@@ -190,8 +208,8 @@ int cert_make_leaf(const struct cert_leaf *leaf, struct cert_text *out,
 {
     const struct x509_info *ca = &leaf->ca->leaf;
     /* commonName is shorter than a DNS name may be; clients ignore it. */
-    bool fits = strlen(leaf->hosts->first) <= X509_CN_MAX;
-    const char *cn = fits ? leaf->hosts->first : "openchampps";
+    bool fits = leaf->hosts->first.len <= X509_CN_MAX;
+    struct span cn = fits ? leaf->hosts->first : span_of(NAME_OF_NOTHING);
     uint8_t name_mem[NAME_CAP];
     uint8_t serial[SERIAL_LEN];
     struct span name;
@@ -201,7 +219,7 @@ int cert_make_leaf(const struct cert_leaf *leaf, struct cert_text *out,
         return error_set(err, "the CA has expired");
     if (draw_serial(serial, err) != 0)
         return -1;
-    if (!x509_build_name(span_of(cn), name_mem, sizeof name_mem, &name))
+    if (!x509_build_name(cn, name_mem, sizeof name_mem, &name))
         return error_set(err, "the certificate's name is too long");
     struct x509_template t = {
         .serial = {serial, sizeof serial},

@@ -17,7 +17,7 @@ struct cert_hosts {
     struct x509_name names[CERT_HOSTS_MAX]; /* DNS text is borrowed */
     uint8_t ip[CERT_HOSTS_MAX][16];         /* bytes of the addresses */
     size_t count;                           /* at least 1 */
-    const char *first;                      /* as it was given */
+    struct span first;                      /* the commonName; borrowed */
 };
 
 /* A private key with its public half. Not to be moved; wipe it after use. */
@@ -44,6 +44,13 @@ struct cert_text {
  */
 int cert_hosts_parse(const char *const *hosts, size_t count,
                      struct cert_hosts *out, struct error *err);
+
+/*
+ * Take over the names of a certificate, which must outlive *out.
+ * returns: 0, or -1 with err set when it has none, or too many
+ */
+int cert_hosts_of(const struct cert *c, struct cert_hosts *out,
+                  struct error *err);
 
 /*
  * Make a P-256 key from fresh randomness.
