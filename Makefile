@@ -18,12 +18,12 @@ SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
          store store_check store_check_meta store_check_page store_check_tree \
          store_copy store_import store_read store_verify timer tls tls_client \
          user
-APP   := config conn listeners lobby metrics metrics_page options peers pool \
-         serve server server_accept server_conns server_review server_signals \
-         session upgrade
-TOOLS := backup command compact counts export health import import_faults \
-         import_input import_progress import_rejects import_row import_set \
-         main print restore verify
+APP   := certificate config conn listeners lobby metrics metrics_page options \
+         peers pool serve server server_accept server_cert server_conns \
+         server_review server_signals session upgrade
+TOOLS := backup cert command compact counts export health import \
+         import_faults import_input import_progress import_rejects import_row \
+         import_set main print restore verify
 ECHO  := tests/echo/echo
 SRC   := $(wildcard $(BASE:%=src/base/%.c) $(PROTO:%=src/proto/%.c) \
                     $(SYS:%=src/sys/%.c) $(APP:%=src/app/%.c) \
@@ -64,8 +64,8 @@ build/import: build/openchampps
 	@ln -sf openchampps $@
 
 # What runs once is built small.
-COLD := $(addprefix src/app/,config listeners metrics_page options pool serve server_signals \
-                              upgrade) \
+COLD := $(addprefix src/app/,certificate config listeners metrics_page options \
+                             pool serve server_cert server_signals upgrade) \
         $(addprefix src/proto/,der http_answer prometheus x509) \
         $(addprefix src/sys/,$(filter cert% sandbox%,$(SYS)) entropy file_io \
                              journal log net process store store_check \

@@ -10,6 +10,7 @@
 
 /* Each: argv[0] is the command's name. returns: enum exit_status */
 int command_backup(int argc, char **argv);
+int command_cert(int argc, char **argv);
 int command_compact(int argc, char **argv);
 int command_export(int argc, char **argv);
 int command_health(int argc, char **argv);

@@ -14,10 +14,10 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"backup", command_backup}, {"compact", command_compact},
-    {"export", command_export}, {"health", command_health},
-    {"import", command_import}, {"restore", command_restore},
-    {"verify", command_verify},
+    {"backup", command_backup},   {"cert", command_cert},
+    {"compact", command_compact}, {"export", command_export},
+    {"health", command_health},   {"import", command_import},
+    {"restore", command_restore}, {"verify", command_verify},
 };
 
 int main(int argc, char **argv)

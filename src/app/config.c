@@ -74,6 +74,7 @@ static const struct option_table table = {
     "       openchampps verify --data DIR | FILE         check it, or a copy\n"
     "       openchampps restore --data DIR FILE          put a copy in place\n"
     "       openchampps compact --data DIR               shrink its file\n"
+    "       openchampps cert --data DIR                  show the certificate\n"
     "       openchampps health [URL]                     ask a server",
     specs,
     sizeof specs / sizeof *specs,

@@ -215,7 +215,8 @@ class Server:
     A running server.
 
     port, plain_port    where it listens, None where it does not
-    data, ca_file       its directory and its CA
+    data, ca_file       its directory and its CA; exported_ca(form): as
+                        `openchampps cert --ca` writes it
     process             the Popen; log_text() is its stderr so far
     """
 
@@ -286,6 +287,16 @@ class Server:
     @property
     def plain_url(self):
         return "ws://127.0.0.1:%d/ws" % self.plain_port
+
+    def exported_ca(self, form="pem"):
+        """The CA as clients are given it, in a file of their own."""
+        path = self.data / ("for-clients." + form)
+        if not path.exists():
+            path.write_bytes(subprocess.run(
+                [BINARY, "cert", "--data", self.data, "--ca", form],
+                env=child_env(), stdout=subprocess.PIPE, timeout=15,
+                check=True).stdout)
+        return path
 
     def ssl_context(self):
         return ssl.create_default_context(cafile=str(self.ca_file))

@@ -1,9 +1,13 @@
-"""Programs that people use: websockets, curl, openssl."""
+"""
+Programs that people use: websockets, curl, openssl. They trust the CA as
+docs/trust.md has it: in a file that `openchampps cert --ca pem` wrote.
+"""
 
 import asyncio
 import json
 import select
 import shutil
+import ssl
 import subprocess
 import time
 
@@ -17,6 +21,11 @@ from conftest import (AUTH_REQUIRED, AWKWARD, AWKWARD_IDS, REVOKED,
 GOOD = '{"type":"token_auth","payload":{"token":"%s"}}' % VALID
 SUCCESS = {"type": "auth_success",
            "payload": {"username": "jane.doe", "token": VALID}}
+
+
+@pytest.fixture
+def ssl_context(server):
+    return ssl.create_default_context(cafile=server.exported_ca())
 
 
 def needs(command):
@@ -79,7 +88,7 @@ def test_websockets_many_at_once(server, ssl_context):
 
 def curl(server, *args):
     result = subprocess.run(
-        ["curl", "-sS", "--http1.1", "--cacert", str(server.ca_file), "-i",
+        ["curl", "-sS", "--http1.1", "--cacert", str(server.exported_ca()), "-i",
          "-N", "--max-time", "3", *args],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=10)
     return result.returncode, result.stdout, result.stderr
@@ -109,7 +118,7 @@ def test_curl_reads_health_without_tls(server):
 def test_curl_offers_http_2(server):
     """Whatever curl would like best, it gets HTTP/1.1."""
     result = subprocess.run(
-        ["curl", "-sS", "--http2", "--cacert", str(server.ca_file),
+        ["curl", "-sS", "--http2", "--cacert", str(server.exported_ca()),
          "--max-time", "3", "https://localhost:%d/health" % server.port],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=10)
     assert result.stdout == b"OK", result.stderr
@@ -145,7 +154,7 @@ class Terminal:
         self.process = subprocess.Popen(
             ["openssl", "s_client", "-quiet", "-no_ign_eof", "-tls1_2",
              "-verify_return_error", "-verify_hostname", "localhost",
-             "-CAfile", str(server.ca_file), "-connect",
+             "-CAfile", str(server.exported_ca()), "-connect",
              "localhost:%d" % server.port, *args],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL)
@@ -196,7 +205,7 @@ def test_s_client_logs_in(server):
 def test_s_client_verifies_the_chain(server):
     result = subprocess.run(
         ["openssl", "s_client", "-tls1_2", "-verify_return_error",
-         "-verify_hostname", "localhost", "-CAfile", str(server.ca_file),
+         "-verify_hostname", "localhost", "-CAfile", str(server.exported_ca()),
          "-connect", "localhost:%d" % server.port],
         input=b"", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         timeout=10)

@@ -53,7 +53,7 @@ def nobody(data_dir):
 
 @pytest.mark.parametrize("args", [
     ("--help",), ("import", "--help"), ("export", "--help"),
-    ("health", "--help")])
+    ("health", "--help"), ("cert", "--help")])
 def test_help(args):
     result = run(*args)
     assert result.returncode == 0
@@ -66,7 +66,7 @@ def test_help_names_the_options():
     text = run("--help").stdout
     for option in ("--data", "--listen", "--listen-plain", "--cert", "--key",
                    "--host", "--allow-origin", "--max-connections",
-                   "--version", "--licenses", "import", "export"):
+                   "--version", "--licenses", "import", "export", "cert"):
         assert option in text, option
 
 

@@ -65,7 +65,7 @@ def browser(need, module_server):
     home = tempfile.mkdtemp(prefix="chromium-")
     browser = devtools.Browser(home)
     try:
-        browser.trust(module_server.ca_file)
+        browser.trust(module_server.exported_ca("der"))
         try:
             browser.start()
         except RuntimeError as reason:

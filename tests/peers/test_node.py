@@ -64,7 +64,7 @@ def node(need):
 
 def script(server, *send, **more):
     """A connection to server that trusts its CA, closed after the answers."""
-    options = {"ca": server.ca_file.read_text(), **more.pop("options", {})}
+    options = {"ca": server.exported_ca().read_text(), **more.pop("options", {})}
     return {"url": server.url, "options": options, "send": list(send),
             "until": len(send), "close": [1000, ""], **more}
 
@@ -80,7 +80,7 @@ def test_logs_in(node, server):
 def test_trusts_the_ca_by_environment(node, server):
     plain = script(server, GOOD)
     del plain["options"]["ca"]
-    seen = node(plain, {"NODE_EXTRA_CA_CERTS": str(server.ca_file)})
+    seen = node(plain, {"NODE_EXTRA_CA_CERTS": str(server.exported_ca())})
     assert [json.loads(text) for text in seen["messages"]] == [SUCCESS]
 
 
