@@ -26,6 +26,8 @@ build/test/%: build/san/tests/unit/%.o $(TEST_LIBS)
 build/test/test_alloc build/cov/test/test_alloc: LINK := \
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup \
     -Wl,--wrap=mmap,--wrap=munmap
+build/test/test_certificate build/cov/test/test_certificate: LINK := \
+    -Wl,--wrap=clock_utc_s
 
 build/replay/%: build/san/tests/fuzz/fuzz_%.o \
                 build/san/tests/fuzz/replay_main.o $(TEST_LIBS)

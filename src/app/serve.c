@@ -5,14 +5,13 @@
  */
 #include "app/serve.h"
 
+#include "app/certificate.h"
 #include "app/config.h"
 #include "app/licenses.h"
 #include "app/limits.h"
 #include "app/lobby.h"
 #include "app/metrics_page.h"
 #include "app/server.h"
-#include "sys/cert.h"
-#include "sys/clock.h"
 #include "sys/log.h"
 #include "sys/sandbox.h"
 #include "sys/user.h"
@@ -24,50 +23,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* --- Certificate --- */
-
-static void log_cert(const struct cert *cert, const struct config *config)
-{
-    const uint8_t *fingerprint = cert_fingerprint(cert);
-    char hex[2 * CERT_FINGERPRINT_LEN + 1];
-    char ca[512];
-
-    for (size_t i = 0; i < CERT_FINGERPRINT_LEN; i++)
-        snprintf(hex + 2 * i, 3, "%02x", fingerprint[i]);
-    log_event(LOG_INFO, "certificate", LOG_TEXT("sha256", hex));
-    if (cert_warning(cert) != NULL)
-        log_event(LOG_WARNING, "certificate_trouble",
-                  LOG_TEXT("reason", cert_warning(cert)));
-    if (!cert_was_created(cert))
-        return;
-    snprintf(ca, sizeof ca, "%s/tls/ca.pem", config->data_dir);
-    log_event(LOG_INFO, "certificate_created", LOG_TEXT("ca", ca),
-              LOG_TEXT("advice", "clients must trust this CA: import the file "
-                                 "there, or use --cert and --key"));
-}
-
-static struct tls_server *load_tls(void *ctx, struct error *err)
-{
-    const struct config *config = ctx;
-    const struct cert_source source = {
-        .cert_file = config->cert_file,
-        .key_file = config->key_file,
-        .data_dir = config->data_dir,
-        .hosts = config->hosts.item,
-        .host_count = config->hosts.count,
-        .now = clock_utc_s(),
-    };
-    struct cert *cert = cert_open(&source, err);
-
-    if (cert == NULL)
-        return NULL;
-    log_cert(cert, config);
-    return tls_server_new(cert, err);
-}
-
 /* --- Serving --- */
 
-static struct server_options make_options(struct config *config)
+static struct server_options make_options(const struct config *config)
 {
     struct server_options options = {
         .rules =
@@ -112,8 +70,8 @@ static struct server_options make_options(struct config *config)
                 .flush_ms = LIMIT_FLUSH_MS,
                 .linger_ms = LIMIT_CLOSE_MS,
             },
-        .load_tls = load_tls,
-        .tls_ctx = config,
+        .load_cert = certificate_load,
+        .cert_is_due = certificate_is_due,
     };
 
     return options;
@@ -190,6 +148,7 @@ struct parts {
     struct server_options options;
     struct metrics metrics;
     struct metrics_page *page;
+    struct certificate certificate;
     struct lobby *lobby;
 };
 
@@ -232,7 +191,9 @@ static int start(struct config *config)
     umask(077);
     metrics_init(&p.metrics);
     p.options.metrics = &p.metrics;
-    if (open_listeners(&p.options.listeners, config, &err) != 0 ||
+    p.options.cert_ctx = &p.certificate;
+    if (certificate_init(&p.certificate, config, &err) != 0 ||
+        open_listeners(&p.options.listeners, config, &err) != 0 ||
         become_user(config, &err) != 0 ||
         (p.page = metrics_page_new(&p.metrics, &err)) == NULL)
         return refuse(&err);

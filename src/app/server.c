@@ -9,7 +9,8 @@
 
 enum {
     OTHER_DESCRIPTORS = 64, /* besides the connections */
-    TIMERS_MAX = 256        /* in one turn: thousands can be due together */
+    TIMERS_MAX = 256,       /* in one turn: thousands can be due together */
+    OWN_TIMERS = 2          /* besides theirs */
 };
 
 /* --- One turn --- */
@@ -94,6 +95,10 @@ static void handle_timers(struct server *s)
             handle_wake(s);
             continue;
         }
+        if (due == &s->cert_check) {
+            server_check_cert(s);
+            continue;
+        }
         struct conn *c =
             (struct conn *)((char *)due - offsetof(struct conn, timer));
         conn_tick(c, s->now_ms);
@@ -152,11 +157,12 @@ static void turn(struct server *s, int64_t *due_ms)
 
 bool server_run(struct server *s)
 {
-    int64_t due_ms = DEADLINE_NEVER;
+    int64_t due_ms = 0; /* the first turn does not wait */
 
     listeners_log(&s->listeners);
     s->now_ms = clock_monotonic_ms();
     s->complained_ms = s->now_ms - COMPLAINT_MS;
+    server_check_cert(s);
     while (!s->is_ended)
         turn(s, &due_ms);
     bool is_settled = !s->is_forced && service_is_settled(s);
@@ -182,7 +188,7 @@ static int take_memory(struct server *s, struct error *err)
     size_t slot = sizeof(struct conn) + (mem > metrics_mem ? mem : metrics_mem);
 
     s->live = calloc(max, sizeof(struct conn *));
-    if (s->live == NULL || !timer_heap_init(&s->timers, max + 1) ||
+    if (s->live == NULL || !timer_heap_init(&s->timers, max + OWN_TIMERS) ||
         !pool_init(&s->pool, max, slot))
         return error_set(err,
                          "no memory for %zu connections of %zu bytes; lower "
@@ -202,7 +208,7 @@ static int start(struct server *s, struct error *err)
         (s->peers = peers_new(&o->peers, err)) == NULL ||
         server_open_signals(s, err) != 0)
         return -1;
-    if (o->load_tls != NULL && (s->tls = o->load_tls(o->tls_ctx, err)) == NULL)
+    if (o->load_cert != NULL && server_load_cert(s, CERT_MAKE, err) != 0)
         return -1;
     if (o->service != NULL)
         s->service_fixed = loop_add_fixed(&s->loop, o->service->fd);

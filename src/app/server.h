@@ -5,7 +5,7 @@
  *
  * SIGTERM, SIGINT: stop accepting, close all with 1001, let everything be
  * committed, end; a second one ends at once. SIGHUP: load the certificate
- * anew; when that fails the old one stays.
+ * anew, as when it is due; when that fails the old one stays.
  */
 #ifndef APP_SERVER_H
 #define APP_SERVER_H
@@ -46,8 +46,11 @@ struct server_options {
     struct metrics *metrics;              /* where to count */
     const struct server_service *service; /* NULL: none */
     /* Load the certificate. NULL when no listener has TLS. */
-    struct tls_server *(*load_tls)(void *ctx, struct error *err);
-    void *tls_ctx;
+    struct cert *(*load_cert)(void *ctx, enum cert_use use, struct error *err);
+    /* Asked every second: is it to be loaded anew? NULL: never by itself
+     */
+    bool (*cert_is_due)(void *ctx);
+    void *cert_ctx;
 };
 
 struct server;

@@ -50,23 +50,6 @@ static void begin_drain(struct server *s)
     }
 }
 
-static void reload(struct server *s)
-{
-    struct error err;
-
-    if (s->options->load_tls == NULL)
-        return;
-    struct tls_server *tls = s->options->load_tls(s->options->tls_ctx, &err);
-    if (tls == NULL) {
-        log_event(LOG_ERROR, "reload_failed", LOG_TEXT("reason", err.text),
-                  LOG_TEXT("kept", "the certificate in use"));
-        return;
-    }
-    tls_server_succeed(tls, s->tls);
-    tls_server_release(s->tls);
-    s->tls = tls;
-}
-
 void server_handle_signals(struct server *s)
 {
     struct signalfd_siginfo signal;
@@ -75,7 +58,7 @@ void server_handle_signals(struct server *s)
         return;
     while (read(s->signal_fd, &signal, sizeof signal) == sizeof signal) {
         if (signal.ssi_signo == SIGHUP)
-            reload(s);
+            server_reload_cert(s, CERT_MAKE);
         else if (s->drain_until_ms != DEADLINE_NEVER)
             s->is_ended = s->is_forced = true;
         else

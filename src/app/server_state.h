@@ -1,7 +1,6 @@
 /*
  * The inside of struct server, for the files that make up the server
- * (server*.c). Nobody else
- * includes this.
+ * (server*.c). Nobody else includes this.
  */
 #ifndef APP_SERVER_STATE_H
 #define APP_SERVER_STATE_H
@@ -17,6 +16,7 @@ struct server {
     struct peers *peers;
     struct timer_heap timers;
     struct timer wake; /* for the server itself: paused accepts, the drain */
+    struct timer cert_check; /* the next look at the certificate's files */
     struct tls_server *tls;
     struct listeners listeners;
     int signal_fd;
@@ -68,6 +68,18 @@ int server_open_signals(struct server *s, struct error *err);
 
 /* Act on the signals that have come. */
 void server_handle_signals(struct server *s);
+
+/*
+ * Load the certificate, in place of the one in use, if any.
+ * returns: 0; or -1 with err, and the old one stays
+ */
+int server_load_cert(struct server *s, enum cert_use use, struct error *err);
+
+/* The same, with a log line when it cannot be done. */
+void server_reload_cert(struct server *s, enum cert_use use);
+
+/* Load it when it is due, and look again later. */
+void server_check_cert(struct server *s);
 
 #define CONN_OF(node, member) LIST_OWNER(node, struct conn, member)
 

@@ -39,6 +39,12 @@ void file_bytes_fini(struct file_bytes *out);
 bool file_exists(const char *path);
 
 /*
+ * A number that changes when the file (links are followed) is written,
+ * replaced, or given another mode or owner; 0 when there is none.
+ */
+uint64_t file_stamp(const char *path);
+
+/*
  * Put content at path through a temporary file in the same directory:
  * written, synced, renamed, directory synced. A crash leaves at most
  * `path.tmp`, which the next call replaces.

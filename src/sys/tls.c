@@ -175,9 +175,25 @@ struct tls_counts tls_server_counts(const struct tls_server *t)
     return t->cache.counts;
 }
 
-void tls_server_succeed(struct tls_server *t, const struct tls_server *old)
+int tls_server_use(struct tls_server **t, struct cert *cert, struct error *err)
 {
-    t->cache.counts = old->cache.counts;
+    if (*t != NULL && cert_equals((*t)->cert, cert)) {
+        cert_free(cert);
+        return 0;
+    }
+    struct tls_server *fresh = tls_server_new(cert, err);
+    if (fresh == NULL)
+        return -1;
+    if (*t != NULL)
+        fresh->cache.counts = (*t)->cache.counts;
+    tls_server_release(*t);
+    *t = fresh;
+    return 0;
+}
+
+int64_t tls_server_not_after(const struct tls_server *t)
+{
+    return cert_info(t->cert)->not_after;
 }
 
 void tls_server_release(struct tls_server *t)

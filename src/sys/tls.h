@@ -40,8 +40,19 @@ struct tls_counts {
 
 struct tls_counts tls_server_counts(const struct tls_server *t);
 
-/* Go on with the counts of the one whose place it takes. */
-void tls_server_succeed(struct tls_server *t, const struct tls_server *old);
+/*
+ * Serve this certificate from now on. Connections that are there keep theirs,
+ * and the counts go on. When it is the one served already nothing changes:
+ * sessions can still be resumed.
+ * in:      *t  NULL at first
+ * out:     *t  untouched on failure
+ * owns:    takes the certificate over, also on failure
+ * returns: 0, or -1 with the reason
+ */
+int tls_server_use(struct tls_server **t, struct cert *cert, struct error *err);
+
+/* When its certificate ends: UTC seconds. */
+int64_t tls_server_not_after(const struct tls_server *t);
 
 /*
  * Give up the owner's hold. It is freed, its key wiped, when the last

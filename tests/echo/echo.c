@@ -49,14 +49,13 @@ static const char *always_ready(void *ctx)
     return NULL;
 }
 
-static struct tls_server *load_tls(void *ctx, struct error *err)
+static struct cert *load_cert(void *ctx, enum cert_use use, struct error *err)
 {
     const struct echo_options *options = ctx;
-    const struct cert_source source = {.data_dir = options->data,
-                                       .now = clock_utc_s()};
-    struct cert *cert = cert_open(&source, err);
+    const struct cert_source source = {
+        .data_dir = options->data, .now = clock_utc_s(), .use = use};
 
-    return cert == NULL ? NULL : tls_server_new(cert, err);
+    return cert_open(&source, err);
 }
 
 static struct server_options make_options(struct echo_options *echo)
@@ -64,8 +63,8 @@ static struct server_options make_options(struct echo_options *echo)
     struct server_options o = {
         .max_connections = CONNECTIONS,
         .peers = {.connections = CONNECTIONS},
-        .load_tls = echo->listen.count > 0 ? load_tls : NULL,
-        .tls_ctx = echo,
+        .load_cert = echo->listen.count > 0 ? load_cert : NULL,
+        .cert_ctx = echo,
     };
 
     o.rules = (struct conn_rules){

@@ -1,14 +1,7 @@
 """
-The clock jumps a day either way while the server runs.
-
-From outside, and for this process alone: its clock_gettime lives in the vDSO,
-pages of its own memory. There it is replaced by a few instructions that ask
-the kernel and, for the time of day only, add an offset from a cell.
+The clock jumps a day either way while the server runs (e2e/vdso_clock.py).
 """
 
-import os
-import platform
-import struct
 import time
 
 import pytest
@@ -16,66 +9,16 @@ import pytest
 import e2e
 import faults
 import wsraw
+from vdso_clock import Clock, needs_clock
 
-pytestmark = pytest.mark.skipif(platform.machine() != "x86_64",
-                                reason="the code is x86-64's")
+pytestmark = needs_clock
 DAY = 86400
-
-#   mov eax, 228 (clock_gettime); syscall; test edi, edi; jnz end
-#   mov rdx, [rip + cell]; add [rsi], rdx; end: ret
-CODE = bytes.fromhex("b8e4000000" "0f05" "85ff" "750a"
-                     "488b150e000000" "480116" "c3") + b"\x90" * 10
-CELL = len(CODE)  # 32: what begins at 18 + 0x0e
-
-
-class Clock:
-    """The time of day of one process; set(seconds) moves it."""
-
-    def __init__(self, pid):
-        self.memory = open("/proc/%d/mem" % pid, "r+b", buffering=0)
-        with open("/proc/%d/maps" % pid, encoding="ascii") as maps:
-            line, = [x for x in maps if x.rstrip().endswith("[vdso]")]
-        begin, end = (int(x, 16) for x in line.split()[0].split("-"))
-        self.memory.seek(begin)
-        self.at = begin + find_function(self.memory.read(end - begin),
-                                        b"__vdso_clock_gettime")
-        self.write(self.at + CELL, struct.pack("<q", 0))
-        self.write(self.at, CODE)
-
-    def write(self, at, data):
-        self.memory.seek(at)
-        assert self.memory.write(data) == len(data)
-
-    def set(self, seconds):
-        self.write(self.at + CELL, struct.pack("<q", seconds))
-
-    def close(self):
-        self.memory.close()
-
-
-def find_function(image, wanted):
-    """Offset of a function in an ELF image, by its section headers."""
-    table, = struct.unpack_from("<Q", image, 40)
-    size, count = struct.unpack_from("<HH", image, 58)
-    headers = [struct.unpack_from("<IIQQQQII", image, table + i * size)
-               for i in range(count)]
-    symbols, = [h for h in headers if h[1] == 11]  # SHT_DYNSYM
-    names = headers[symbols[6]]
-    for at in range(symbols[4], symbols[4] + symbols[5], 24):
-        name, = struct.unpack_from("<I", image, at)
-        text = image[names[4] + name:].partition(b"\0")[0]
-        if text == wanted:
-            return struct.unpack_from("<Q", image, at + 8)[0]
-    raise AssertionError("no %s in the vDSO" % wanted)
-
 
 USUAL, SHORT, LATER = e2e.token(1), e2e.token(2), e2e.token(3)
 
 
 @pytest.fixture
 def server(server_factory):
-    if not os.path.exists("/proc/self/mem"):
-        pytest.skip("no /proc")
     return server_factory("--ping-interval", 1, "--pong-timeout", 4, rows=[
         e2e.row(USUAL, "usual"),
         e2e.row(SHORT, "short", expires_at=e2e.soon(DAY // 2)),

@@ -567,12 +567,12 @@ static struct session_rules session_rules_of(struct lobby *l)
 
 static struct scratch certs; /* made once: it takes long */
 
-static struct tls_server *load_tls(void *ctx, struct error *err)
+static struct cert *load_cert(void *ctx, enum cert_use use, struct error *err)
 {
     const struct scratch *in = ctx;
-    struct cert *cert = open_cert(in->dir, err);
 
-    return cert == NULL ? NULL : tls_server_new(cert, err);
+    (void)use;
+    return open_cert(in->dir, err);
 }
 
 static struct metrics metrics;
@@ -590,8 +590,8 @@ static bool serve_one_signal(struct lobby *lobby, struct error *err)
         .max_connections = 4,
         .peers = {.connections = 4},
         .service = &service,
-        .load_tls = load_tls,
-        .tls_ctx = &certs,
+        .load_cert = load_cert,
+        .cert_ctx = &certs,
     };
 
     if (listeners_open(&o.listeners, &addresses, LISTENER_TLS, err) != 0)

@@ -163,6 +163,36 @@ static void test_exists(void **state)
     assert_false(file_exists("nowhere"));
 }
 
+/* Each way in which a file may change; reading it is none. */
+static void test_stamp(void **state)
+{
+    struct file_bytes f;
+    struct error err;
+
+    (void)state;
+    assert_true(file_stamp("stamped") == 0);
+    write_text("stamped", "one", 0644);
+    uint64_t first = file_stamp("stamped");
+    assert_true(first != 0);
+    assert_int_equal(file_read("stamped", 100, &f, &err), 0);
+    file_bytes_fini(&f);
+    assert_true(file_stamp("stamped") == first);
+    assert_int_equal(chmod("stamped", 0600), 0);
+    uint64_t second = file_stamp("stamped");
+    assert_true(second != first);
+    write_text("stamped.new", "one", 0600);
+    assert_int_equal(rename("stamped.new", "stamped"), 0);
+    uint64_t third = file_stamp("stamped");
+    assert_true(third != second);
+    assert_int_equal(symlink("stamped", "stamped.link"), 0);
+    assert_true(file_stamp("stamped.link") == third);
+    assert_int_equal(truncate("stamped", 1), 0);
+    assert_true(file_stamp("stamped.link") != third);
+    assert_int_equal(unlink("stamped"), 0);
+    assert_true(file_stamp("stamped.link") == 0);
+    assert_int_equal(unlink("stamped.link"), 0);
+}
+
 static void test_modes_under_any_umask(void **state)
 {
     static const mode_t masks[] = {0, 022, 077, 0777};
@@ -302,6 +332,7 @@ int main(void)
         PLACED(test_refused_kinds),
         PLACED(test_links_are_followed),
         PLACED(test_exists),
+        PLACED(test_stamp),
         PLACED(test_modes_under_any_umask),
         PLACED(test_leftover_is_replaced),
         PLACED(test_planted_link),
