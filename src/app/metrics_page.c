@@ -87,6 +87,10 @@ static void put_connections(const struct metrics_page *page,
     prometheus_family(p, "openchampps_tls_handshakes_total", "counter",
                       "TLS handshakes by result.");
     put_named(p, "result", handshakes, sizeof handshakes / sizeof *handshakes);
+    if (census.cert_not_after > 0)
+        put_family(p, "openchampps_certificate_end_timestamp_seconds", "gauge",
+                   "When the served certificate ends, seconds since 1970.",
+                   (uint64_t)census.cert_not_after);
     put_family(p, "openchampps_received_bytes_total", "counter",
                "Bytes from sockets.", census.received);
     put_family(p, "openchampps_sent_bytes_total", "counter",

@@ -63,6 +63,7 @@ struct server_census {
     size_t handshake, login, live, closing;
     uint64_t received, sent; /* bytes, of these and of all that have ended */
     struct tls_counts handshakes;
+    int64_t cert_not_after; /* UTC seconds; 0 = no TLS */
 };
 
 struct server_census server_census(const struct server *s);

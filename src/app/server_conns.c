@@ -112,8 +112,10 @@ struct server_census server_census(const struct server *s)
         .sent = s->options->metrics->sent,
     };
 
-    if (s->tls != NULL)
+    if (s->tls != NULL) {
         census.handshakes = tls_server_counts(s->tls);
+        census.cert_not_after = tls_server_not_after(s->tls);
+    }
     for (size_t i = 0; i < s->live_count; i++) {
         const struct conn *c = s->live[i];
 

@@ -9,7 +9,8 @@ import urllib.request
 
 import pytest
 
-from conftest import EXPIRED, REPO, SECOND, UNKNOWN, VALID, wait_until
+from conftest import (EXPIRED, REPO, SECOND, UNKNOWN, VALID, parse_time, run,
+                      wait_until)
 from strace import Strace, needs_strace
 from test_proxy import LOCAL, header, through_proxy
 
@@ -216,10 +217,10 @@ def test_reload_keeps_the_counts(measured):
     full = 'openchampps_tls_handshakes_total{result="full"}'
     measured.open(token=VALID).close()
     assert scrape(measured)[full] == 1
-    seen = measured.log_text().count("event=certificate ")
+    for name in ("cert.pem", "key.pem"):  # so that another one is made
+        (measured.data / "tls" / name).unlink()
     measured.signal(1)
-    wait_until(lambda: measured.log_text().count("event=certificate ") > seen,
-               5)
+    measured.wait_log("(?s)event=certificate_created.*certificate_created")
     assert scrape(measured)[full] == 1
 
 
@@ -246,6 +247,13 @@ def test_content_type(measured):
     with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(url, b"x", timeout=5)
     assert error.value.code == 405 and error.value.headers["Allow"]
+
+
+def test_end_of_the_certificate(measured):
+    end = scrape(measured)["openchampps_certificate_end_timestamp_seconds"]
+    assert 819 < (end - time.time()) / 86400 <= 820
+    said = json.loads(run("cert", "--json", "--data", measured.data).stdout)
+    assert parse_time(said["not_after"]) == end
 
 
 def test_format(measured):
