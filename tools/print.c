@@ -2,6 +2,7 @@
 
 #include "proto/json_write.h"
 #include "proto/timestamp.h"
+#include "proto/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,23 +13,13 @@
 
 enum { PIECE = 256 /* bytes of a text escaped at once */ };
 
-/* A text is cut into pieces that fit, never within a character. */
-static size_t piece_of(struct span text)
-{
-    size_t len = text.len < PIECE ? text.len : PIECE;
-
-    while (len < text.len && len > PIECE - 4 && (text.ptr[len] & 0xc0) == 0x80)
-        len--;
-    return len;
-}
-
 static void put_json_text(struct span text)
 {
     char out[JSON_STRING_MAX(PIECE)];
 
     putchar('"');
     while (text.len > 0) {
-        struct span piece = {text.ptr, piece_of(text)};
+        struct span piece = {text.ptr, utf8_cut(text, PIECE)};
         size_t len = json_write_string(piece, out);
         fwrite(out + 1, 1, len - 2, stdout);
         text = (struct span){text.ptr + piece.len, text.len - piece.len};

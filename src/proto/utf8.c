@@ -91,3 +91,14 @@ bool utf8_is_valid(struct span text)
     utf8_init(&u);
     return utf8_feed(&u, text.ptr, text.len) && utf8_is_complete(&u);
 }
+
+size_t utf8_cut(struct span text, size_t max)
+{
+    size_t len = max;
+
+    if (text.len <= max)
+        return text.len;
+    while (len > max - 3 && (text.ptr[len] & 0xc0) == 0x80)
+        len--;
+    return len;
+}

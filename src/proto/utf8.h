@@ -33,4 +33,11 @@ bool utf8_is_complete(const struct utf8 *u);
 /* Is the whole text valid UTF-8? */
 bool utf8_is_valid(struct span text);
 
+/*
+ * Where to cut a text that is too long.
+ * in:      max: at least 4
+ * returns: bytes, at most max, that do not end within a character
+ */
+size_t utf8_cut(struct span text, size_t max);
+
 #endif

@@ -36,6 +36,10 @@ static void texts(void **state)
     expect("jane.doe", "\"jane.doe\"");
     expect("a\"b\\c", "\"a\\u0022b\\u005cc\"");
     expect("{}\n\x7f", "\"\\u007b\\u007d\\u000a\\u007f\"");
+    /* What JSON would allow and a terminal or a reader of lines obeys. */
+    expect("\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa",
+           "\"\xe2\x80\xa7\\u2028\\u2029\xe2\x80\xaa\"");
+    expect("\xc2\x80\xc2\x9f\xc2\xa0", "\"\\u0080\\u009f\xc2\xa0\"");
     expect("J\xc3\xbcrgen \xf0\x9f\x8e\xae",
            "\"J\xc3\xbcrgen \xf0\x9f\x8e\xae\"");
 }

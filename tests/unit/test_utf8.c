@@ -201,6 +201,22 @@ static void bad_byte_at_every_place(void **state)
     }
 }
 
+/* No cut is within a character, and none is shorter than it has to be. */
+static void cuts(void **state)
+{
+    static const char text[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x8e\xae"
+                               "bcdefgh";
+    static const size_t expected[] = {3, 3, 6, 6, 6, 6, 10, 11, 12};
+    (void)state;
+
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        assert_int_equal(utf8_cut(span_of(text), i + 4), expected[i]);
+    assert_int_equal(utf8_cut(span_of(text), sizeof text - 1), sizeof text - 1);
+    assert_int_equal(utf8_cut((struct span){0}, 4), 0);
+    /* What is no UTF-8 is cut as well. */
+    assert_int_equal(utf8_cut(span_of("\x80\x80\x80\x80\x80"), 4), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +225,7 @@ int main(void)
         cmocka_unit_test(fails_at_the_first_bad_byte),
         cmocka_unit_test(every_four_byte_character),
         cmocka_unit_test(bad_byte_at_every_place),
+        cmocka_unit_test(cuts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
