@@ -13,8 +13,8 @@ MAKEFLAGS += --no-builtin-rules
 BASE  := base64 buf civil digest error siphash sort wipe
 PROTO := csv der http http_answer json json_write last_use msg prometheus \
          proxy timestamp token utf8 uuid ws_frame ws_msg x509
-SYS   := cert cert_load cert_make cert_pem clock committer entropy file_io \
-         journal link log loop memory net process sandbox_landlock sandbox_seccomp \
+SYS   := appender cert cert_load cert_make cert_pem clock committer entropy \
+         file_io journal link log loop memory net process sandbox_landlock sandbox_seccomp \
          store store_check store_check_meta store_check_page store_check_tree \
          store_copy store_import store_read store_verify timer tls tls_client \
          user
@@ -67,8 +67,8 @@ build/import: build/openchampps
 COLD := $(addprefix src/app/,certificate config listeners metrics_page options \
                              pool serve server_cert server_signals upgrade) \
         $(addprefix src/proto/,der http_answer prometheus x509) \
-        $(addprefix src/sys/,$(filter cert% sandbox%,$(SYS)) entropy file_io \
-                             journal log net process store store_check \
+        $(addprefix src/sys/,$(filter cert% sandbox%,$(SYS)) appender entropy \
+                             file_io journal log net process store store_check \
                              store_check_meta store_copy store_import \
                              store_verify tls_client user) \
         $(addprefix tools/,$(filter-out import_row import_set,$(TOOLS)))
