@@ -11,15 +11,15 @@ MAKEFLAGS += --no-builtin-rules
 
 # The sources, alphabetical. A new file is one word here.
 BASE  := base64 buf civil digest error siphash sort wipe
-PROTO := csv der http http_answer json json_write last_use msg prometheus \
-         proxy timestamp token utf8 uuid ws_frame ws_msg x509
+PROTO := csv der http http_answer json json_write last_use log_line msg \
+         prometheus proxy timestamp token utf8 uuid ws_frame ws_msg x509
 SYS   := appender cert cert_load cert_make cert_pem clock committer entropy \
          file_io journal link log loop memory net process sandbox_landlock sandbox_seccomp \
          store store_check store_check_meta store_check_page store_check_tree \
          store_copy store_import store_read store_verify timer tls tls_client \
          user
-APP   := certificate config conn listeners lobby metrics metrics_page options \
-         peers pool serve server server_accept server_cert server_conns \
+APP   := audit certificate config conn listeners lobby metrics metrics_page \
+         options peers pool serve server server_accept server_cert server_conns \
          server_review server_signals session upgrade
 TOOLS := backup cert command compact counts export health import \
          import_faults import_input import_progress import_rejects import_row \
@@ -64,9 +64,10 @@ build/import: build/openchampps
 	@ln -sf openchampps $@
 
 # What runs once is built small.
-COLD := $(addprefix src/app/,certificate config listeners metrics_page options \
-                             pool serve server_cert server_signals upgrade) \
-        $(addprefix src/proto/,der http_answer prometheus x509) \
+COLD := $(addprefix src/app/,audit certificate config listeners metrics_page \
+                             options pool serve server_cert server_signals \
+                             upgrade) \
+        $(addprefix src/proto/,der http_answer log_line prometheus x509) \
         $(addprefix src/sys/,$(filter cert% sandbox%,$(SYS)) appender entropy \
                              file_io journal log net process store store_check \
                              store_check_meta store_copy store_import \

@@ -13,9 +13,10 @@ enum {
 };
 
 int certificate_init(struct certificate *c, const struct config *config,
-                     struct error *err)
+                     struct log *log, struct error *err)
 {
     *c = (struct certificate){
+        .log = log,
         .source =
             {
                 .cert_file = config->cert_file,
@@ -51,7 +52,8 @@ static void tell_about_ca(const struct certificate *c)
         return;
     int64_t days = cert_days_left(ca, c->source.now);
     if (days < CA_WARN_DAYS)
-        log_event(LOG_ERROR, "ca_ending", LOG_TEXT("ca", c->files.ca.cert),
+        log_event(c->log, LOG_ERROR, "ca_ending",
+                  LOG_TEXT("ca", c->files.ca.cert),
                   LOG_NUMBER("days_left", days),
                   LOG_TEXT("advice", "then no client trusts this server any "
                                      "more: give them a new CA before, as "
@@ -62,11 +64,11 @@ static void tell_about_ca(const struct certificate *c)
 static void tell_if_made(const struct certificate *c, const struct cert *cert)
 {
     if (cert_was_renewed(cert))
-        log_event(LOG_INFO, "certificate_renewed",
+        log_event(c->log, LOG_INFO, "certificate_renewed",
                   LOG_TEXT("file", c->files.leaf.cert),
                   LOG_TEXT("advice", "none: the CA is the same"));
     if (cert_was_created(cert))
-        log_event(LOG_INFO, "certificate_created",
+        log_event(c->log, LOG_INFO, "certificate_created",
                   LOG_TEXT("ca", c->files.ca.cert),
                   LOG_TEXT("advice", "clients must trust this CA: openchampps "
                                      "cert --ca pem writes it; or use --cert "
@@ -83,10 +85,10 @@ static void tell(const struct certificate *c, const struct cert *cert)
     for (size_t i = 0; i < CERT_FINGERPRINT_LEN; i++)
         snprintf(hex + 2 * i, 3, "%02x", fingerprint[i]);
     timestamp_format(cert_info(cert)->not_after, date);
-    log_event(LOG_INFO, "certificate", LOG_TEXT("sha256", hex),
+    log_event(c->log, LOG_INFO, "certificate", LOG_TEXT("sha256", hex),
               LOG_TEXT("not_after", date), LOG_NUMBER("days_left", days));
     if (cert_warning(cert) != NULL)
-        log_event(LOG_WARNING, "certificate_trouble",
+        log_event(c->log, LOG_WARNING, "certificate_trouble",
                   LOG_TEXT("reason", cert_warning(cert)),
                   LOG_NUMBER("days_left", days));
     tell_if_made(c, cert);

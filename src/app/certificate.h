@@ -9,11 +9,13 @@
 
 #include "app/config.h"
 #include "sys/cert.h"
+#include "sys/log.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct certificate {
+    struct log *log;
     struct cert_source source;
     struct cert_files files;
     uint64_t seen;  /* stamp of the files at the last look */
@@ -23,11 +25,11 @@ struct certificate {
 
 /*
  * Take what the operator asked for.
- * owns:    borrows the strings of config
+ * owns:    borrows the strings of config, and the log
  * returns: 0, or -1 with err when a path is too long
  */
 int certificate_init(struct certificate *c, const struct config *config,
-                     struct error *err);
+                     struct log *log, struct error *err);
 
 /*
  * Load it, and log what it is and what is wrong with it.

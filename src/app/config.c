@@ -4,6 +4,8 @@
 #include "sys/net.h"
 #include "sys/user.h"
 
+#include <string.h>
+
 #define FIELD(name) offsetof(struct config, name)
 
 static const struct option_spec specs[] = {
@@ -60,6 +62,10 @@ static const struct option_spec specs[] = {
      OPTION_SECONDS, FIELD(flush_ms), 100, LIMIT_TIME_TOP_MS},
     {"map-size", "BYTES", "most that the store can hold", OPTION_BYTES,
      FIELD(map_size), LIMIT_MAP_SIZE_LEAST, LIMIT_MAP_SIZE_TOP},
+    {"log", "FORMAT", "of the log on stderr, logfmt or json", OPTION_TEXT,
+     FIELD(log_format), 0, 0},
+    {"audit", "FILE", "append a JSON line for each login", OPTION_TEXT,
+     FIELD(audit_file), 0, 0},
     {"version", NULL, "print the version and exit", OPTION_ACTION,
      FIELD(wants_version), 0, 0},
     {"licenses", NULL, "print the licences of all parts and exit",
@@ -130,6 +136,10 @@ static int check(const struct config *c, struct error *err)
     if (c->cert_file != NULL && c->hosts.count > 0)
         return error_set(err, "--host is for the local certificate; it cannot "
                               "go with --cert");
+    if (strcmp(c->log_format, "logfmt") != 0 &&
+        strcmp(c->log_format, "json") != 0)
+        return error_set(err, "--log: '%s' is neither logfmt nor json",
+                         c->log_format);
     if (check_user(c->user, err) != 0)
         return -1;
     if (c->proxy_protocol && c->trust.count == 0)
@@ -151,6 +161,7 @@ enum options_result config_parse(int argc, char **argv, struct config *c,
     int rest;
 
     *c = (struct config){
+        .log_format = "logfmt",
         .max_connections = LIMIT_CONNECTIONS,
         .max_address = LIMIT_ADDRESS,
         .max_failures = LIMIT_FAILURES,

@@ -11,6 +11,7 @@ struct config {
     const char *data_dir;
     struct option_list listen, listen_plain, metrics;
     const char *cert_file, *key_file, *user;
+    const char *log_format, *audit_file;
     struct option_list hosts, origins, trust;
     uint64_t max_connections, max_address, max_failures, max_address_failures;
     uint64_t max_header, max_message, max_output, map_size;

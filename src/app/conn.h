@@ -44,6 +44,7 @@ struct conn {
     int64_t rest_due_ms;   /* DEADLINE_NEVER when no byte has since it rested */
 
     /* The server's. */
+    uint64_t id;               /* from 1, as they were accepted; for the log */
     struct peer *peer;         /* NULL: trusted */
     const char *refusal;       /* of its proxied address; NULL: it may come */
     unsigned counted_failures; /* of the session's, in peer */
@@ -53,6 +54,12 @@ struct conn {
     struct list runnable; /* input is left from this turn */
     struct list dead;     /* to be swept */
 };
+
+/* Whose session it is. needs: a session that is part of a connection */
+static inline const struct conn *conn_of(struct session *s)
+{
+    return LIST_OWNER(s, struct conn, session);
+}
 
 /* How a new connection arrives. */
 struct conn_arrival {

@@ -1,6 +1,5 @@
 #include "app/listeners.h"
 
-#include "sys/log.h"
 #include "sys/net.h"
 
 #include <assert.h>
@@ -26,7 +25,7 @@ int listeners_open(struct listeners *l, const struct option_list *addresses,
     return 0;
 }
 
-void listeners_log(const struct listeners *l)
+void listeners_log(const struct listeners *l, struct log *log)
 {
     static const struct {
         const char *scheme, *path;
@@ -45,7 +44,7 @@ void listeners_log(const struct listeners *l)
         net_format(&address, name);
         snprintf(url, sizeof url, "%s://%s/%s", kinds[kind].scheme, name,
                  kinds[kind].path);
-        log_event(LOG_INFO, "listening", LOG_WORD(url));
+        log_event(log, LOG_INFO, "listening", LOG_WORD("url", url));
     }
 }
 

@@ -7,6 +7,7 @@
 #define APP_LISTENERS_H
 
 #include "app/options.h"
+#include "sys/log.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,7 +36,7 @@ int listeners_open(struct listeners *l, const struct option_list *addresses,
                    enum listener_kind kind, struct error *err);
 
 /* Log one line each: `listening wss://ADDR:PORT/ws`, or `http://…/metrics`. */
-void listeners_log(const struct listeners *l);
+void listeners_log(const struct listeners *l, struct log *log);
 
 /* Close them; l is empty after it. */
 void listeners_close(struct listeners *l);

@@ -6,7 +6,6 @@
 #include "proto/uuid.h"
 #include "sys/clock.h"
 #include "sys/committer.h"
-#include "sys/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +44,8 @@ struct waits {
 struct lobby {
     struct store *store;
     struct committer *committer;
+    struct log *log;
+    struct audit *audit;
     struct msg_arena arena;
     void *arena_mem;
     int64_t now;                  /* UTC seconds, of this turn */
@@ -81,7 +82,7 @@ static void complain(struct lobby *l, enum trouble trouble, const char *reason)
     if (!may_complain(l, trouble))
         return;
     l->complained[trouble] = l->now;
-    log_event(LOG_ERROR, events[trouble], LOG_TEXT("reason", reason));
+    log_event(l->log, LOG_ERROR, events[trouble], LOG_TEXT("reason", reason));
 }
 
 static void complain_damaged(struct lobby *l, const uint8_t key[TOKEN_KEY_LEN])
@@ -109,24 +110,51 @@ static void reply_text(struct session *s, const char *text)
     session_reply(s, WS_OP_TEXT, span_of(text), 0);
 }
 
-static void reject(struct lobby *l, struct session *s, const char *reply,
-                   enum metrics_login result)
+/* Every login ends here, once. */
+static void note(struct lobby *l, struct session *s, const struct login *login)
 {
-    l->metrics->logins[result]++;
-    reply_text(s, reply);
+    static const enum metrics_login counted_as[] = {
+        [LOGIN_OK] = METRICS_LOGIN_SUCCESS,
+        [LOGIN_UNKNOWN] = METRICS_LOGIN_INVALID,
+        [LOGIN_EXPIRED] = METRICS_LOGIN_INVALID,
+        [LOGIN_REVOKED] = METRICS_LOGIN_INVALID,
+        [LOGIN_EARLY] = METRICS_LOGIN_INVALID,
+        [LOGIN_DAMAGED] = METRICS_LOGIN_DAMAGED,
+        [LOGIN_MALFORMED] = METRICS_LOGIN_MALFORMED,
+        [LOGIN_UNAVAILABLE] = METRICS_LOGIN_FAILED,
+    };
+
+    l->metrics->logins[counted_as[login->result]]++;
+    audit_note(l->audit, conn_of(s), login);
+}
+
+/* Refuse a login; to the client all reasons but the form's are one. */
+static void reject(struct lobby *l, struct session *s, enum login_result result,
+                   const uint8_t *key)
+{
+    reply_text(s, result == LOGIN_MALFORMED ? msg_invalid_format
+                                            : msg_invalid_token);
     session_note_failure(s);
+    note(l, s, &(struct login){.result = result, .key = key});
 }
 
-static void fail(struct lobby *l, struct session *s, const char *reason)
+/* The fault is ours: a client must not throw its token away. */
+static void fail(struct lobby *l, struct session *s, const char *reason,
+                 const uint8_t *key)
 {
-    l->metrics->logins[METRICS_LOGIN_FAILED]++;
     session_fail(s, WS_CLOSE_INTERNAL, reason);
+    note(l, s, &(struct login){.result = LOGIN_UNAVAILABLE, .key = key});
 }
 
+/* A login is counted when it is decided, its time when its answer leaves. */
 static void note_wait(struct lobby *l, uint64_t ticket)
 {
     struct waits *w = &l->waits[ticket % 2];
 
+    if (ticket == COMMITTER_DURABLE) {
+        histogram_note(&l->metrics->login_us, 0, 1);
+        return;
+    }
     if (w->ticket != ticket)
         *w = (struct waits){.ticket = ticket};
     if (w->used == 0 ||
@@ -150,16 +178,6 @@ static void end_waits(struct lobby *l, uint64_t ticket)
     }
 }
 
-/* A login is counted when it is decided, its time when its answer leaves. */
-static void note_success(struct lobby *l, uint64_t ticket)
-{
-    l->metrics->logins[METRICS_LOGIN_SUCCESS]++;
-    if (ticket == COMMITTER_DURABLE)
-        histogram_note(&l->metrics->login_us, 0, 1);
-    else
-        note_wait(l, ticket);
-}
-
 /* Remember the first second in which somebody's token is not valid any more. */
 static void note_expiry(struct lobby *l, const struct token_record *record)
 {
@@ -176,17 +194,18 @@ static void admit(struct lobby *l, struct session *s,
 
     if (ticket == COMMITTER_FULL) {
         complain(l, TROUBLE_OVERLOAD, "too many logins wait for one commit");
-        fail(l, s, "overloaded");
+        fail(l, s, "overloaded", token->key);
         return;
     }
     struct span username = {(const uint8_t *)record->username,
                             record->username_len};
     size_t len = msg_format_auth_success(username, token->bytes, reply);
     session_note_login(s, token->key);
-    note_success(l, ticket);
+    note_wait(l, ticket);
     note_expiry(l, record);
     session_reply(s, WS_OP_TEXT, (struct span){(uint8_t *)reply, len}, ticket);
     wipe(reply, len);
+    note(l, s, &(struct login){LOGIN_OK, token->key, username});
 }
 
 /*
@@ -216,7 +235,8 @@ static void reopen_store(struct lobby *l)
     int rc = store_reopen(l->store, &err);
     committer_resume(l->committer);
     if (rc == 0) {
-        log_write(LOG_INFO, "store_reopened", (struct log_field[]){{0}});
+        log_write(l->log, LOG_INFO, "store_reopened",
+                  (struct log_field[]){{0}});
         return;
     }
     l->reopen_at_ms = l->now_ms + REOPEN_MS;
@@ -234,6 +254,19 @@ static enum store_found find(struct lobby *l, const uint8_t key[TOKEN_KEY_LEN],
     return store_find(l->store, key, record, err);
 }
 
+static enum login_result judge_found(enum store_found found,
+                                     const struct token_record *record,
+                                     int64_t now)
+{
+    if (found != STORE_FOUND)
+        return found == STORE_DAMAGED ? LOGIN_DAMAGED : LOGIN_UNKNOWN;
+    if (token_is_valid(record, now))
+        return LOGIN_OK;
+    if (record->revoked)
+        return LOGIN_REVOKED;
+    return now < record->not_before ? LOGIN_EARLY : LOGIN_EXPIRED;
+}
+
 static void log_in(struct lobby *l, struct session *s, struct presented *token)
 {
     struct token_record record;
@@ -243,18 +276,18 @@ static void log_in(struct lobby *l, struct session *s, struct presented *token)
     enum store_found found = find(l, token->key, &record, &err);
     if (found == STORE_FAILED) {
         complain(l, TROUBLE_READ, err.text);
-        fail(l, s, "the store cannot be read");
+        fail(l, s, "the store cannot be read", token->key);
         return;
     }
     if (found == STORE_DAMAGED)
         complain_damaged(l, token->key);
-    if (found == STORE_FOUND && token_is_valid(&record, l->now) &&
-        !uuid_is_nil(token->bytes))
+    enum login_result result = uuid_is_nil(token->bytes)
+                                   ? LOGIN_UNKNOWN
+                                   : judge_found(found, &record, l->now);
+    if (result == LOGIN_OK)
         admit(l, s, &record, token);
     else
-        reject(l, s, msg_invalid_token,
-               found == STORE_DAMAGED ? METRICS_LOGIN_DAMAGED
-                                      : METRICS_LOGIN_INVALID);
+        reject(l, s, result, token->key);
 }
 
 static void on_message(void *ctx, struct session *s, enum ws_opcode opcode,
@@ -269,7 +302,7 @@ static void on_message(void *ctx, struct session *s, enum ws_opcode opcode,
         log_in(l, s, &token);
         break;
     case MSG_MALFORMED:
-        reject(l, s, msg_invalid_format, METRICS_LOGIN_MALFORMED);
+        reject(l, s, LOGIN_MALFORMED, NULL);
         break;
     case MSG_OTHER:
         reply_text(s, session_is_authenticated(s) ? msg_unknown_type
@@ -360,7 +393,8 @@ static bool collect(void *ctx, uint64_t *ticket)
     struct error err;
 
     if (committer_collect_fold_error(l->committer, &err))
-        log_event(LOG_ERROR, "fold_failed", LOG_TEXT("reason", err.text));
+        log_event(l->log, LOG_ERROR, "fold_failed",
+                  LOG_TEXT("reason", err.text));
     enum committer_news news = committer_collect(l->committer, ticket, &err);
     if (news == COMMITTER_NOTHING)
         return false;
@@ -370,11 +404,12 @@ static bool collect(void *ctx, uint64_t *ticket)
     else
         note_commit(l);
     if (news == COMMITTER_BROKE)
-        log_event(LOG_ERROR, "commit_failed", LOG_TEXT("reason", err.text),
+        log_event(l->log, LOG_ERROR, "commit_failed",
+                  LOG_TEXT("reason", err.text),
                   LOG_TEXT("effect", "players are let in; their last uses are "
                                      "queued and tried again"));
     if (news == COMMITTER_RECOVERED)
-        log_event(LOG_INFO, "commit_recovered",
+        log_event(l->log, LOG_INFO, "commit_recovered",
                   LOG_NUMBER("dropped", committer_dropped(l->committer)));
     return true;
 }
@@ -388,11 +423,19 @@ static void begin_turn(void *ctx, int64_t now_ms)
     l->now_us = clock_monotonic_us();
 }
 
+static void reload(void *ctx)
+{
+    struct lobby *l = ctx;
+
+    audit_reopen(l->audit);
+}
+
 static int64_t end_turn(void *ctx)
 {
     struct lobby *l = ctx;
 
     store_end_reads(l->store);
+    audit_settle(l->audit);
     if (store_needs_reopen(l->store))
         reopen_store(l);
     committer_submit(l->committer, l->now_ms);
@@ -413,11 +456,11 @@ static bool is_settled(void *ctx)
 
 /* --- Start and end --- */
 
-struct lobby *lobby_new(struct store *store, size_t message_max,
-                        struct metrics *metrics, struct error *err)
+struct lobby *lobby_new(struct store *store, const struct lobby_rules *rules,
+                        struct error *err)
 {
     struct lobby *l = calloc(1, sizeof *l);
-    size_t arena_size = MSG_ARENA_SIZE(message_max);
+    size_t arena_size = MSG_ARENA_SIZE(rules->message_max);
 
     if (l == NULL || (l->arena_mem = malloc(arena_size)) == NULL) {
         error_set(err, "out of memory");
@@ -427,7 +470,9 @@ struct lobby *lobby_new(struct store *store, size_t message_max,
     }
     msg_arena_init(&l->arena, l->arena_mem, arena_size);
     l->store = store;
-    l->metrics = metrics;
+    l->log = rules->log;
+    l->audit = rules->audit;
+    l->metrics = rules->metrics;
     l->review_due = INT64_MAX;
     l->committer = committer_new(store, err);
     if (l->committer != NULL)
@@ -476,6 +521,7 @@ struct server_service lobby_service(struct lobby *l)
         .fd = committer_fd(l->committer),
         .collect = collect,
         .begin_turn = begin_turn,
+        .reload = reload,
         .end_turn = end_turn,
         .is_settled = is_settled,
         .begin_review = begin_review,

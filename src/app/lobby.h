@@ -6,20 +6,28 @@
 #ifndef APP_LOBBY_H
 #define APP_LOBBY_H
 
+#include "app/audit.h"
 #include "app/metrics.h"
 #include "app/server.h"
 #include "sys/store.h"
 
 struct lobby;
 
+/* All borrowed; they must outlive the lobby. */
+struct lobby_rules {
+    size_t message_max; /* bytes of the longest message of a session */
+    struct log *log;
+    struct audit *audit;
+    struct metrics *metrics;
+};
+
 /*
  * Start the committer on an open store.
- * in:      message_max: bytes of the longest message that sessions accept
- * owns:    takes the store over, also on failure; borrows the metrics
+ * owns:    takes the store over, also on failure
  * returns: NULL with the reason
  */
-struct lobby *lobby_new(struct store *store, size_t message_max,
-                        struct metrics *metrics, struct error *err);
+struct lobby *lobby_new(struct store *store, const struct lobby_rules *rules,
+                        struct error *err);
 
 /* Commit what is left and close the store. NULL is allowed. */
 void lobby_free(struct lobby *l);

@@ -1,7 +1,7 @@
 /*
  * Start-up in a fixed order: options, listeners, user, store, files given up,
- * committer, certificate, calls given up, loop. Whatever cannot be had ends
- * the start with one line and exit status 1.
+ * audit file, committer, certificate, calls given up, loop. Whatever cannot be
+ * had ends the start with one line and exit status 1.
  */
 #include "app/serve.h"
 
@@ -23,11 +23,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What the server is made of; lives as long as it. */
+struct appliance {
+    struct config config;
+    struct log log;
+    struct metrics metrics;
+    struct metrics_page *page;
+    struct certificate certificate;
+    struct audit *audit;
+    struct lobby *lobby;
+};
+
 /* --- Serving --- */
 
-static struct server_options make_options(const struct config *config)
+static struct server_options make_options(struct appliance *app)
 {
+    const struct config *config = &app->config;
     struct server_options options = {
+        .log = &app->log,
+        .metrics = &app->metrics,
         .rules =
             {
                 .session =
@@ -72,6 +86,7 @@ static struct server_options make_options(const struct config *config)
             },
         .load_cert = certificate_load,
         .cert_is_due = certificate_is_due,
+        .cert_ctx = &app->certificate,
     };
 
     return options;
@@ -112,20 +127,21 @@ static int limit_files(const struct config *config, struct error *err)
         .data_dir = config->data_dir,
         .cert_file = config->cert_file,
         .key_file = config->key_file,
+        .audit_file = config->audit_file,
     };
 
     return sandbox_limit_files(&files, err);
 }
 
-static void complain(const struct error *why)
+static void complain(struct log *log, const struct error *why)
 {
     if (why != NULL)
-        log_event(LOG_WARNING, "sandbox_incomplete",
+        log_event(log, LOG_WARNING, "sandbox_incomplete",
                   LOG_TEXT("reason", why->text));
 }
 
 /* What the kernel lacks does not keep players out. NULL: it is in force. */
-static void limit_calls(const struct error *no_landlock)
+static void limit_calls(struct log *log, const struct error *no_landlock)
 {
     struct error err, *no_seccomp = NULL;
     char user[32];
@@ -133,44 +149,64 @@ static void limit_calls(const struct error *no_landlock)
     snprintf(user, sizeof user, "%u:%u", geteuid(), getegid());
     if (sandbox_limit_calls(&err) != 0)
         no_seccomp = &err;
-    log_event(LOG_INFO, "sandbox",
+    log_event(log, LOG_INFO, "sandbox",
               LOG_TEXT("seccomp", no_seccomp == NULL ? "yes" : "no"),
               LOG_TEXT("landlock", no_landlock == NULL ? "yes" : "no"),
               LOG_TEXT("user", user));
-    complain(no_landlock);
-    complain(no_seccomp);
+    complain(log, no_landlock);
+    complain(log, no_seccomp);
 }
 
 /* --- Start and end --- */
 
-/* What lives as long as the server. */
-struct parts {
-    struct server_options options;
-    struct metrics metrics;
-    struct metrics_page *page;
-    struct certificate certificate;
-    struct lobby *lobby;
-};
-
-static int serve_lobby(struct parts *p, const struct error *no_landlock)
+static int serve_lobby(struct appliance *app, struct server_options *options,
+                       const struct error *no_landlock)
 {
-    const struct server_service service = lobby_service(p->lobby);
+    const struct server_service service = lobby_service(app->lobby);
     struct error err;
 
-    p->options.rules.session.app = lobby_app(p->lobby);
-    p->options.metrics_rules.session.app = metrics_page_app(p->page);
-    p->options.service = &service;
-    struct server *server = server_new(&p->options, &err);
+    options->rules.session.app = lobby_app(app->lobby);
+    options->metrics_rules.session.app = metrics_page_app(app->page);
+    options->service = &service;
+    struct server *server = server_new(options, &err);
     if (server == NULL)
         return refuse(&err);
-    metrics_page_watch(p->page, p->lobby, server);
-    limit_calls(no_landlock);
+    metrics_page_watch(app->page, app->lobby, server);
+    limit_calls(&app->log, no_landlock);
     bool is_settled = server_run(server);
     /* Ending in order would wait for the disk, maybe without end. */
     if (!is_settled)
         _exit(EXIT_REFUSED);
     server_free(server);
     return EXIT_OK;
+}
+
+static int serve_store(struct appliance *app, struct server_options *options,
+                       struct store *store)
+{
+    struct error err, no_landlock;
+    bool has_landlock = limit_files(&app->config, &no_landlock) == 0;
+
+    /* Held by Landlock: what cannot be opened now could not be later. */
+    app->audit = audit_open(app->config.audit_file, &app->log, &err);
+    if (app->audit == NULL) {
+        store_close(store);
+        return refuse(&err);
+    }
+    const struct lobby_rules rules = {
+        .message_max = (size_t)app->config.max_message,
+        .log = &app->log,
+        .audit = app->audit,
+        .metrics = &app->metrics,
+    };
+    app->lobby = lobby_new(store, &rules, &err);
+    int status =
+        app->lobby == NULL
+            ? refuse(&err)
+            : serve_lobby(app, options, has_landlock ? NULL : &no_landlock);
+    lobby_free(app->lobby);
+    audit_close(app->audit);
+    return status;
 }
 
 static int open_listeners(struct listeners *l, const struct config *config,
@@ -183,31 +219,27 @@ static int open_listeners(struct listeners *l, const struct config *config,
 }
 
 /* The addresses first: when one is taken, nothing has been written yet. */
-static int start(struct config *config)
+static int start(struct appliance *app)
 {
-    struct parts p = {.options = make_options(config)};
-    struct error err, no_landlock;
+    const struct config *config = &app->config;
+    struct server_options options = make_options(app);
+    struct error err;
 
     umask(077);
-    metrics_init(&p.metrics);
-    p.options.metrics = &p.metrics;
-    p.options.cert_ctx = &p.certificate;
-    if (certificate_init(&p.certificate, config, &err) != 0 ||
-        open_listeners(&p.options.listeners, config, &err) != 0 ||
+    log_init(&app->log,
+             strcmp(config->log_format, "json") == 0 ? LOG_JSON : LOG_LOGFMT);
+    metrics_init(&app->metrics);
+    if (certificate_init(&app->certificate, config, &app->log, &err) != 0 ||
+        open_listeners(&options.listeners, config, &err) != 0 ||
         become_user(config, &err) != 0 ||
-        (p.page = metrics_page_new(&p.metrics, &err)) == NULL)
+        (app->page = metrics_page_new(&app->metrics, &err)) == NULL)
         return refuse(&err);
     struct store *store = store_open(config->data_dir, STORE_CREATE,
                                      (size_t)config->map_size, &err);
     if (store == NULL)
         return refuse(&err);
-    bool has_landlock = limit_files(config, &no_landlock) == 0;
-    p.lobby = lobby_new(store, (size_t)config->max_message, &p.metrics, &err);
-    if (p.lobby == NULL)
-        return refuse(&err);
-    int status = serve_lobby(&p, has_landlock ? NULL : &no_landlock);
-    lobby_free(p.lobby);
-    metrics_page_free(p.page);
+    int status = serve_store(app, &options, store);
+    metrics_page_free(app->page);
     return status;
 }
 
@@ -221,10 +253,10 @@ static int print_version(void)
 
 int serve(int argc, char **argv)
 {
-    struct config config;
+    struct appliance app;
     struct error err;
 
-    switch (config_parse(argc, argv, &config, &err)) {
+    switch (config_parse(argc, argv, &app.config, &err)) {
     case OPTIONS_HELP:
         return EXIT_OK;
     case OPTIONS_BAD:
@@ -232,9 +264,9 @@ int serve(int argc, char **argv)
     case OPTIONS_OK:
         break;
     }
-    if (config.wants_version)
+    if (app.config.wants_version)
         return print_version();
-    if (config.wants_licenses)
+    if (app.config.wants_licenses)
         return fputs(licenses_text, stdout) < 0 ? EXIT_REFUSED : EXIT_OK;
-    return start(&config);
+    return start(&app);
 }

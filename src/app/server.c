@@ -1,7 +1,6 @@
 #include "app/server_state.h"
 
 #include "sys/clock.h"
-#include "sys/log.h"
 #include "sys/process.h"
 
 #include <stdlib.h>
@@ -122,6 +121,7 @@ static int64_t end_turn(struct server *s)
         deadline_first(timer_next_ms(&s->timers), server_review_ms(s));
     if (service != NULL)
         due = deadline_first(due, service->end_turn(service->ctx));
+    due = deadline_first(due, log_settle(s->options->log, s->now_ms));
     if (s->drain_until_ms != DEADLINE_NEVER && s->live_count == 0 &&
         service_is_settled(s))
         s->is_ended = true;
@@ -159,14 +159,16 @@ bool server_run(struct server *s)
 {
     int64_t due_ms = 0; /* the first turn does not wait */
 
-    listeners_log(&s->listeners);
+    listeners_log(&s->listeners, s->options->log);
     s->now_ms = clock_monotonic_ms();
     s->complained_ms = s->now_ms - COMPLAINT_MS;
     server_check_cert(s);
     while (!s->is_ended)
         turn(s, &due_ms);
     bool is_settled = !s->is_forced && service_is_settled(s);
-    log_event(LOG_INFO, "stopped", LOG_NUMBER("connections", s->live_count),
+    log_settle(s->options->log, INT64_MAX);
+    log_event(s->options->log, LOG_INFO, "stopped",
+              LOG_NUMBER("connections", s->live_count),
               LOG_TEXT("settled", is_settled ? "yes" : "no"));
     return is_settled;
 }
@@ -213,7 +215,7 @@ static int start(struct server *s, struct error *err)
     if (o->service != NULL)
         s->service_fixed = loop_add_fixed(&s->loop, o->service->fd);
     if (!process_raise_descriptors(o->max_connections + OTHER_DESCRIPTORS))
-        log_event(LOG_WARNING, "few_descriptors",
+        log_event(s->options->log, LOG_WARNING, "few_descriptors",
                   LOG_NUMBER("wanted", o->max_connections + OTHER_DESCRIPTORS),
                   LOG_TEXT("advice", "raise ulimit -n"));
     return 0;

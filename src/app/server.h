@@ -5,7 +5,7 @@
  *
  * SIGTERM, SIGINT: stop accepting, close all with 1001, let everything be
  * committed, end; a second one ends at once. SIGHUP: load the certificate
- * anew, as when it is due; when that fails the old one stays.
+ * anew, as when it is due; when that fails the old one stays. Tell the service.
  */
 #ifndef APP_SERVER_H
 #define APP_SERVER_H
@@ -14,6 +14,7 @@
 #include "app/listeners.h"
 #include "app/metrics.h"
 #include "app/peers.h"
+#include "sys/log.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,7 @@ struct server_service {
     /* Take what has finished. returns: is there a ticket to release? */
     bool (*collect)(void *ctx, uint64_t *ticket);
     void (*begin_turn)(void *ctx, int64_t now_ms);
+    void (*reload)(void *ctx); /* SIGHUP */
     /* returns: when the next turn is due at the latest; DEADLINE_NEVER */
     int64_t (*end_turn)(void *ctx);
     bool (*is_settled)(void *ctx); /* may the process end? */
@@ -36,6 +38,7 @@ struct server_service {
 };
 
 struct server_options {
+    struct log *log;
     struct conn_rules rules;
     struct listeners listeners;
     size_t max_connections;

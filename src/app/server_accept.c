@@ -3,8 +3,6 @@
  */
 #include "app/server_state.h"
 
-#include "sys/log.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -23,7 +21,7 @@ static void set_accepting(struct server *s, bool is_accepting)
 
 static void pause_accepting(struct server *s)
 {
-    server_complain(s, "accepting_paused", strerror(errno));
+    server_complain(s, "accepting_paused", strerror(errno), NULL);
     set_accepting(s, false);
     s->paused_until_ms = s->now_ms + ACCEPT_PAUSE_MS;
     timer_set(&s->timers, &s->wake, s->paused_until_ms);
@@ -31,6 +29,7 @@ static void pause_accepting(struct server *s)
 
 static void add_conn(struct server *s, struct conn *c, struct peer *peer)
 {
+    c->id = ++s->accepted;
     c->peer = peer;
     c->live_index = s->live_count;
     s->live[s->live_count++] = c;
@@ -82,7 +81,7 @@ static const char *open_conn(struct server *s, enum listener_kind kind,
 
     assert(c != NULL); /* there is a place */
     if (conn_open(c, rules, c + 1, arrival, s->now_ms, &err) != 0) {
-        server_complain(s, "connection_refused", err.text);
+        server_complain(s, "connection_refused", err.text, &arrival->address);
         pool_give_back(&s->pool, c);
         return "it could not be begun";
     }
@@ -118,7 +117,7 @@ static void start_conn(struct server *s, enum listener_kind kind,
         return;
     if (kind != LISTENER_METRICS)
         metrics_count(&m->refused, why);
-    server_complain(s, "connection_refused", why);
+    server_complain(s, "connection_refused", why, &arrival->address);
     close(arrival->fd);
 }
 

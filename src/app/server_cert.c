@@ -22,7 +22,8 @@ void server_reload_cert(struct server *s, enum cert_use use)
 
     if (s->options->load_cert == NULL || server_load_cert(s, use, &err) == 0)
         return;
-    log_event(LOG_ERROR, "reload_failed", LOG_TEXT("reason", err.text),
+    log_event(s->options->log, LOG_ERROR, "reload_failed",
+              LOG_TEXT("reason", err.text),
               LOG_TEXT("kept", "the certificate in use"));
 }
 

@@ -3,15 +3,19 @@
  */
 #include "app/server_state.h"
 
-#include "sys/log.h"
-
-void server_complain(struct server *s, const char *what, const char *why)
+void server_complain(struct server *s, const char *what, const char *why,
+                     const struct net_address *from)
 {
+    char peer[NET_NAME_MAX] = "";
+
     if (s->now_ms - s->complained_ms < COMPLAINT_MS)
         return;
     s->complained_ms = s->now_ms;
-    log_event(LOG_WARNING, what, LOG_TEXT("reason", why),
-              LOG_NUMBER("connections", s->live_count));
+    if (from != NULL)
+        net_format(from, peer);
+    log_event(s->options->log, LOG_WARNING, what, LOG_TEXT("reason", why),
+              LOG_NUMBER("connections", s->live_count),
+              LOG_TEXT(from == NULL ? NULL : "peer", peer));
 }
 
 static void set_listed(struct list *list, struct list *node, bool is_listed)
@@ -32,7 +36,7 @@ static void judge_address(struct server *s, struct conn *c)
     if (why == NULL)
         return;
     c->refusal = why;
-    server_complain(s, "connection_refused", why);
+    server_complain(s, "connection_refused", why, &c->address);
     conn_hang_up(c);
 }
 
@@ -128,15 +132,15 @@ struct server_census server_census(const struct server *s)
     return census;
 }
 
-static void log_end(const struct conn *c)
+static void log_end(const struct server *s, const struct conn *c)
 {
     char peer[NET_NAME_MAX];
     int number;
     const char *failure = link_failure(&c->link, &number);
 
     net_format(&c->address, peer);
-    log_event(LOG_INFO, "closed", LOG_TEXT("peer", peer),
-              LOG_TEXT("reason", conn_end(c)),
+    log_event(s->options->log, LOG_INFO, "closed", LOG_TEXT("peer", peer),
+              LOG_NUMBER("conn", c->id), LOG_TEXT("reason", conn_end(c)),
               LOG_NUMBER("logins", c->session.logins),
               LOG_NUMBER("failures", c->session.failures),
               LOG_NUMBER(failure, number));
@@ -151,7 +155,7 @@ void server_sweep(struct server *s)
         if (is_for_metrics(s, c)) {
             s->metrics_count--;
         } else {
-            log_end(c);
+            log_end(s, c);
             count_end(s, c);
         }
         list_remove(&c->dead);

@@ -1,9 +1,8 @@
 /*
- * SIGTERM and SIGINT end the server in order, SIGHUP loads the certificate.
+ * SIGTERM and SIGINT end the server in order, SIGHUP loads the certificate and
+ * tells the service.
  */
 #include "app/server_state.h"
-
-#include "sys/log.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -33,7 +32,8 @@ int server_open_signals(struct server *s, struct error *err)
 
 static void begin_drain(struct server *s)
 {
-    log_event(LOG_INFO, "stopping", LOG_NUMBER("connections", s->live_count));
+    log_event(s->options->log, LOG_INFO, "stopping",
+              LOG_NUMBER("connections", s->live_count));
     for (size_t i = 0; i < s->listeners.count; i++)
         loop_remove_fixed(&s->loop, s->listeners.item[i].fixed);
     listeners_close(&s->listeners);
@@ -50,6 +50,15 @@ static void begin_drain(struct server *s)
     }
 }
 
+static void reload(struct server *s)
+{
+    const struct server_service *service = s->options->service;
+
+    server_reload_cert(s, CERT_MAKE);
+    if (service != NULL)
+        service->reload(service->ctx);
+}
+
 void server_handle_signals(struct server *s)
 {
     struct signalfd_siginfo signal;
@@ -58,7 +67,7 @@ void server_handle_signals(struct server *s)
         return;
     while (read(s->signal_fd, &signal, sizeof signal) == sizeof signal) {
         if (signal.ssi_signo == SIGHUP)
-            server_reload_cert(s, CERT_MAKE);
+            reload(s);
         else if (s->drain_until_ms != DEADLINE_NEVER)
             s->is_ended = s->is_forced = true;
         else

@@ -29,6 +29,7 @@ struct server {
     struct list runnable; /* those with input left from the last turn */
     struct list dead;     /* those to be swept at the end of this one */
     uint64_t turn;        /* number of this one, from 1 */
+    uint64_t accepted;    /* connections, since the start */
 
     int64_t now_ms;          /* of this turn */
     int64_t paused_until_ms; /* accepting; INT64_MIN = not paused */
@@ -39,8 +40,12 @@ struct server {
     bool is_ended, is_forced;
 };
 
-/* Log a limit that was met: at most one line each ten seconds. */
-void server_complain(struct server *s, const char *what, const char *why);
+/*
+ * Log a limit that was met: at most one line each ten seconds.
+ * in: from: who has met it; NULL: nobody
+ */
+void server_complain(struct server *s, const char *what, const char *why,
+                     const struct net_address *from);
 
 /*
  * Follow what has changed about a connection: its limits, interest, lists and

@@ -15,4 +15,7 @@ int64_t clock_monotonic_us(void);
 /* UTC seconds since 1970, for tokens. */
 int64_t clock_utc_s(void);
 
+/* UTC milliseconds since 1970, for the log. */
+int64_t clock_utc_ms(void);
+
 #endif

@@ -1,110 +1,100 @@
 #include "sys/log.h"
 
-#include "proto/timestamp.h"
+#include "base/deadline.h"
+#include "sys/clock.h"
 
 #include <poll.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-/* A line being built; what does not fit is left out. */
-struct line {
-    char text[LOG_LINE_MAX];
-    size_t len;
-};
+enum { LINE_COST = 1000, FULL_CREDIT = LOG_BURST * LINE_COST };
 
-static void put(struct line *l, const char *text, size_t len)
+void log_init(struct log *log, enum log_format format)
 {
-    size_t room = sizeof l->text - 1 - l->len; /* one for the newline */
-
-    if (len > room)
-        len = room;
-    memcpy(l->text + l->len, text, len);
-    l->len += len;
+    *log = (struct log){.format = format};
 }
 
-static void put_text(struct line *l, const char *text)
-{
-    put(l, text, strlen(text));
-}
-
-static bool is_bare(const char *text)
-{
-    if (*text == '\0')
-        return false;
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text <= ' ' || (unsigned char)*text >= 0x7f ||
-            *text == '"' || *text == '=' || *text == '\\')
-            return false;
-    return true;
-}
-
-static void put_quoted(struct line *l, const char *text)
-{
-    put_text(l, "\"");
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        char escaped[8];
-
-        if (c == '"' || c == '\\')
-            snprintf(escaped, sizeof escaped, "\\%c", c);
-        else if (c < ' ' || c == 0x7f)
-            snprintf(escaped, sizeof escaped, "\\x%02x", c);
-        else
-            snprintf(escaped, sizeof escaped, "%c", c);
-        put_text(l, escaped);
-    }
-    put_text(l, "\"");
-}
-
-static void put_field(struct line *l, const struct log_field *field)
-{
-    char number[32];
-
-    put_text(l, " ");
-    put_text(l, field->name);
-    if (field->text == field->name)
-        return;
-    put_text(l, "=");
-    if (field->text == NULL) {
-        snprintf(number, sizeof number, "%lld", (long long)field->number);
-        put_text(l, number);
-    } else if (is_bare(field->text)) {
-        put_text(l, field->text);
-    } else {
-        put_quoted(l, field->text);
-    }
-}
-
-static void put_time(struct line *l)
-{
-    char text[TIMESTAMP_TEXT_SIZE];
-
-    timestamp_format(time(NULL), text);
-    put_text(l, "time=");
-    put_text(l, text);
-}
-
-void log_write(enum log_level level, const char *event,
-               const struct log_field *fields)
+static void write_line(const struct log *log, enum log_level level,
+                       const char *event, const struct log_field *fields)
 {
     static const char *const levels[] = {"info", "warning", "error"};
-    struct line l = {.len = 0};
-
-    put_time(&l);
-    put_text(&l, " level=");
-    put_text(&l, levels[level]);
-    put_text(&l, " event=");
-    put_text(&l, event);
-    for (; fields->name != NULL; fields++)
-        put_field(&l, fields);
-    l.text[l.len++] = '\n';
+    const struct log_line line = {.utc_ms = clock_utc_ms(),
+                                  .level = levels[level],
+                                  .event = event,
+                                  .fields = fields};
+    char text[LOG_LINE_MAX];
+    size_t len = log_line_format(&line, log->format, text);
     /* A reader that has stopped reading must not stop the server. */
     struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+
     if (poll(&out, 1, 0) != 1 || (out.revents & POLLOUT) == 0)
         return;
-    ssize_t written = write(STDERR_FILENO, l.text, l.len);
+    ssize_t written = write(STDERR_FILENO, text, len);
     (void)written; /* there is nobody else to tell */
+}
+
+/* --- What a flood may write --- */
+
+static struct log_kind *kind_of(struct log *log, const char *event,
+                                int64_t now_ms)
+{
+    for (size_t i = 0; i < log->count; i++)
+        if (strcmp(log->kinds[i].event, event) == 0)
+            return &log->kinds[i];
+    if (log->count == LOG_KINDS)
+        return &log->kinds[LOG_KINDS - 1];
+    struct log_kind *kind = &log->kinds[log->count++];
+    *kind = (struct log_kind){
+        .event = event, .credit = FULL_CREDIT, .credited_ms = now_ms};
+    return kind;
+}
+
+static bool may_write(struct log_kind *kind, int64_t now_ms)
+{
+    /* A line costs 1000, and a second has as many milliseconds. */
+    int64_t gained = (now_ms - kind->credited_ms) * LOG_PER_SECOND;
+
+    kind->credit = gained > FULL_CREDIT - kind->credit ? FULL_CREDIT
+                                                       : kind->credit + gained;
+    kind->credited_ms = now_ms;
+    if (kind->credit >= LINE_COST) {
+        kind->credit -= LINE_COST;
+        return true;
+    }
+    if (kind->left_out++ == 0)
+        kind->tell_at_ms = now_ms + LOG_TELL_MS;
+    return false;
+}
+
+void log_write(struct log *log, enum log_level level, const char *event,
+               const struct log_field *fields)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (may_write(kind_of(log, event, now_ms), now_ms))
+        write_line(log, level, event, fields);
+}
+
+int64_t log_settle(struct log *log, int64_t now_ms)
+{
+    int64_t due = DEADLINE_NEVER;
+
+    for (size_t i = 0; i < log->count; i++) {
+        struct log_kind *kind = &log->kinds[i];
+
+        if (kind->left_out == 0)
+            continue;
+        if (now_ms < kind->tell_at_ms) {
+            due = deadline_first(due, kind->tell_at_ms);
+            continue;
+        }
+        write_line(log, LOG_WARNING, "left_out",
+                   (const struct log_field[]){
+                       LOG_TEXT("kind", kind->event),
+                       LOG_NUMBER("lines", kind->left_out),
+                       {0},
+                   });
+        kind->left_out = 0;
+    }
+    return due;
 }

@@ -10,9 +10,10 @@
 
 /* What must stay within reach. All strings are borrowed. */
 struct sandbox_files {
-    const char *data_dir;  /* read and write */
-    const char *cert_file; /* read; NULL: none */
-    const char *key_file;  /* read; NULL: none */
+    const char *data_dir;   /* read and write */
+    const char *cert_file;  /* read; NULL: none */
+    const char *key_file;   /* read; NULL: none */
+    const char *audit_file; /* write; NULL: none */
 };
 
 /*
@@ -21,7 +22,8 @@ struct sandbox_files {
  *
  * Of cert_file and key_file the directories are meant, that of the name and
  * that of the file behind a link: a new file has to be found after a rename
- * or after a change of the link.
+ * or after a change of the link. Of audit_file it is that of the name: files
+ * may be made there, and written.
  * needs:   called before any thread is started: only the caller and the
  *          threads it starts are held
  * returns: 0, or -1 with the reason: no file was given up

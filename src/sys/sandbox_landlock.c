@@ -29,6 +29,7 @@ enum {
     ACCESS_TRUNCATE = 1 << 14,
 
     ACCESS_READ = ACCESS_READ_FILE | ACCESS_READ_DIR,
+    ACCESS_APPEND = ACCESS_WRITE_FILE | ACCESS_MAKE_REG,
     ACCESS_STORE = ACCESS_READ_FILE | ACCESS_READ_DIR | ACCESS_WRITE_FILE |
                    ACCESS_REMOVE_FILE | ACCESS_MAKE_DIR | ACCESS_MAKE_REG |
                    ACCESS_TRUNCATE
@@ -134,12 +135,27 @@ static int allow_renewable(int ruleset, const char *path, struct error *err)
     return allow_behind_link(ruleset, path, err);
 }
 
+static int allow_renamed(int ruleset, const char *path, struct error *err)
+{
+    char dir[PATH_MAX];
+
+    if (path == NULL)
+        return 0;
+    parent_of(path, dir);
+    /* The file cannot be opened then, whoever opens it says why; and the root
+     * would be everything. */
+    if (access(dir, X_OK) != 0 || strcmp(dir, "/") == 0)
+        return 0;
+    return allow(ruleset, dir, ACCESS_APPEND, err);
+}
+
 static int restrict_self(int ruleset, const struct sandbox_files *files,
                          uint64_t can_forbid, struct error *err)
 {
     if (allow(ruleset, files->data_dir, ACCESS_STORE & can_forbid, err) != 0 ||
         allow_renewable(ruleset, files->cert_file, err) != 0 ||
-        allow_renewable(ruleset, files->key_file, err) != 0)
+        allow_renewable(ruleset, files->key_file, err) != 0 ||
+        allow_renamed(ruleset, files->audit_file, err) != 0)
         return -1;
     if (syscall(SYS_landlock_restrict_self, ruleset, 0) == 0)
         return 0;

@@ -203,7 +203,8 @@ def fresh_directory():
     return pathlib.Path(tempfile.mkdtemp(prefix="e2e-"))
 
 
-LISTENING = re.compile(r"listening (?:url=)?(wss?)://([^\s\"]+?):(\d+)/ws")
+LISTENING = re.compile(r'listening(?: (?:url=)?|","url":")(wss?)://'
+                       r'([^\s"]+?):(\d+)/ws')
 TOKEN_TEXT = re.compile(r"(?i)550e8400-?e29b-?41d4-?a716-?446655440000"
                         r"|00000000-?0000-?4000-?8000-?[0-9a-f]{12}"
                         r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-"

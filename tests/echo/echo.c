@@ -58,9 +58,11 @@ static struct cert *load_cert(void *ctx, enum cert_use use, struct error *err)
     return cert_open(&source, err);
 }
 
-static struct server_options make_options(struct echo_options *echo)
+static struct server_options make_options(struct echo_options *echo,
+                                          struct log *log)
 {
     struct server_options o = {
+        .log = log,
         .max_connections = CONNECTIONS,
         .peers = {.connections = CONNECTIONS},
         .load_cert = echo->listen.count > 0 ? load_cert : NULL,
@@ -93,11 +95,13 @@ static struct server_options make_options(struct echo_options *echo)
 
 static int run(struct echo_options *echo)
 {
-    struct server_options options = make_options(echo);
+    struct log log;
+    struct server_options options = make_options(echo, &log);
     struct metrics metrics;
     struct server *server = NULL;
     struct error err;
 
+    log_init(&log, LOG_LOGFMT);
     metrics_init(&metrics);
     options.metrics = &metrics;
     if (listeners_open(&options.listeners, &echo->listen, LISTENER_TLS, &err) ==

@@ -566,6 +566,32 @@ static struct session_rules session_rules_of(struct lobby *l)
 }
 
 static struct scratch certs; /* made once: it takes long */
+static struct log quiet;
+static struct metrics metrics;
+static struct audit *audit;
+
+/* returns: NULL with the reason; else end with close_lobby */
+static struct lobby *open_lobby(struct error *err)
+{
+    char path[160];
+
+    log_init(&quiet, LOG_LOGFMT);
+    metrics_init(&metrics);
+    snprintf(path, sizeof path, "%s/audit", d.dir);
+    audit = audit_open(path, &quiet, err);
+    const struct lobby_rules rules = {MESSAGE_MAX, &quiet, audit, &metrics};
+    struct store *s = audit == NULL ? NULL : open_store(err);
+    struct lobby *lobby = s == NULL ? NULL : lobby_new(s, &rules, err);
+    if (lobby == NULL)
+        audit_close(audit);
+    return lobby;
+}
+
+static void close_lobby(struct lobby *lobby)
+{
+    lobby_free(lobby);
+    audit_close(audit);
+}
 
 static struct cert *load_cert(void *ctx, enum cert_use use, struct error *err)
 {
@@ -575,14 +601,13 @@ static struct cert *load_cert(void *ctx, enum cert_use use, struct error *err)
     return open_cert(in->dir, err);
 }
 
-static struct metrics metrics;
-
 /* As app/serve does it; a signal is waiting when it begins to serve. */
 static bool serve_one_signal(struct lobby *lobby, struct error *err)
 {
     const struct option_list addresses = {.item = {"127.0.0.1:0"}, .count = 1};
     const struct server_service service = lobby_service(lobby);
     struct server_options o = {
+        .log = &quiet,
         .metrics = &metrics,
         .rules = {.session = session_rules_of(lobby),
                   .flush_ms = 5000,
@@ -608,13 +633,12 @@ static bool serve_one_signal(struct lobby *lobby, struct error *err)
 
 static bool run_serve(struct error *err)
 {
-    metrics_init(&metrics);
-    struct store *s = open_store(err);
-    struct lobby *lobby =
-        s == NULL ? NULL : lobby_new(s, MESSAGE_MAX, &metrics, err);
-    bool ok = lobby != NULL && serve_one_signal(lobby, err);
+    struct lobby *lobby = open_lobby(err);
 
-    lobby_free(lobby);
+    if (lobby == NULL)
+        return false;
+    bool ok = serve_one_signal(lobby, err);
+    close_lobby(lobby);
     return ok;
 }
 
@@ -716,10 +740,7 @@ static bool connect_once(struct talk *t, void *mem, struct error *err)
 static bool run_connection(struct error *err)
 {
     static _Alignas(64) uint8_t mem[1 << 18];
-    metrics_init(&metrics);
-    struct store *s = open_store(err);
-    struct lobby *lobby =
-        s == NULL ? NULL : lobby_new(s, MESSAGE_MAX, &metrics, err);
+    struct lobby *lobby = open_lobby(err);
     struct talk t = {.now = 50000};
 
     if (lobby == NULL)
@@ -730,7 +751,7 @@ static bool run_connection(struct error *err)
     t.service = lobby_service(lobby);
     assert_true(conn_mem_size(&t.rules) <= sizeof mem);
     bool ok = connect_once(&t, mem, err);
-    lobby_free(lobby);
+    close_lobby(lobby);
     return ok;
 }
 

@@ -36,6 +36,11 @@ int64_t clock_utc_s(void)
     return utc_s;
 }
 
+int64_t clock_utc_ms(void)
+{
+    return utc_s * 1000;
+}
+
 int64_t clock_monotonic_ms(void)
 {
     return utc_s * 1000;
@@ -50,13 +55,17 @@ static struct scratch d;
 static struct store *s;
 static struct lobby *l;
 static struct metrics metrics;
+static struct log quiet;
+static struct audit *audit;
 static struct server_service service;
 static struct session_rules rules;
 static struct error err;
 
 static int begin(void **state)
 {
+    char path[256];
     (void)state;
+
     utc_s = NOON;
     if (scratch_make(&d) != 0)
         return -1;
@@ -64,7 +73,14 @@ static int begin(void **state)
     if (s == NULL)
         fail_msg("%s", err.text);
     metrics_init(&metrics);
-    l = lobby_new(s, MESSAGE_MAX, &metrics, &err);
+    log_init(&quiet, LOG_LOGFMT);
+    snprintf(path, sizeof path, "%s/audit", d.dir);
+    audit = audit_open(path, &quiet, &err);
+    if (audit == NULL)
+        fail_msg("%s", err.text);
+    const struct lobby_rules lobby_rules = {MESSAGE_MAX, &quiet, audit,
+                                            &metrics};
+    l = lobby_new(s, &lobby_rules, &err);
     if (l == NULL)
         fail_msg("%s", err.text);
     service = lobby_service(l);
@@ -85,6 +101,7 @@ static int end(void **state)
 {
     (void)state;
     lobby_free(l);
+    audit_close(audit);
     return scratch_remove(&d);
 }
 
@@ -165,24 +182,25 @@ static const char *judge(const char *token)
 static void log_in(const char *const *tokens, uint8_t key[TOKEN_KEY_LEN])
 {
     static uint8_t mem[2 * MESSAGE_MAX], out[4 * OUTPUT_MAX];
-    struct session session;
+    struct conn conn = {0};
+    struct session *session = &conn.session;
     uint8_t in[256];
     char text[128];
 
     assert_true(session_mem_size(&rules) <= sizeof mem &&
                 session_out_size(&rules) <= sizeof out);
-    session_init(&session, &rules, mem, out);
-    session_begin(&session, &(struct session_start){.now_ms = utc_s * 1000});
-    session_feed(&session, (const uint8_t *)PEER_UPGRADE,
+    session_init(session, &rules, mem, out);
+    session_begin(session, &(struct session_start){.now_ms = utc_s * 1000});
+    session_feed(session, (const uint8_t *)PEER_UPGRADE,
                  sizeof PEER_UPGRADE - 1, utc_s * 1000);
     for (size_t i = 0; tokens[i] != NULL; i++) {
         snprintf(text, sizeof text,
                  "{\"type\":\"token_auth\",\"payload\":{\"token\":\"%s\"}}",
                  tokens[i]);
-        session_feed(&session, in, peer_text(in, 0, text), utc_s * 1000);
+        session_feed(session, in, peer_text(in, 0, text), utc_s * 1000);
     }
-    assert_true(session_is_authenticated(&session));
-    memcpy(key, session.identity, TOKEN_KEY_LEN);
+    assert_true(session_is_authenticated(session));
+    memcpy(key, session->identity, TOKEN_KEY_LEN);
 }
 
 static void log_in_once(const char *token)

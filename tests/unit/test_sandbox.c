@@ -363,14 +363,15 @@ static int touch(const char *path)
     return fd < 0 ? -1 : close(fd);
 }
 
-static const char *const tree_dirs[] = {"data", "tls", "tls/v1", "tls/v2",
-                                        "other"};
+static const char *const tree_dirs[] = {"data",   "tls",   "tls/v1",
+                                        "tls/v2", "other", "log"};
 static const char *const tree_files[] = {
     "data/store",  "tls/cert",     "tls/v1/cert",
     "tls/v2/cert", "other/secret", "other/cert",
 };
 static const char *const tree_later[] = {
-    "data/new", "data/newer", "tls/new", "other/new", "link", "current",
+    "data/new", "data/newer", "tls/new",   "other/new",
+    "link",     "current",    "log/audit", "log/audit.1",
 };
 
 static void make_tree(struct tree *t)
@@ -491,6 +492,40 @@ static void other_files_are_out_of_reach(void **state)
 
     make_tree(&t);
     expect_files(use_files, &t);
+}
+
+/* log/audit is there; once it has been renamed it is made anew. */
+static int use_audit_file(const void *arg)
+{
+    struct tree t = *(const struct tree *)arg;
+    char data_dir[128], audit_file[128];
+    struct error err;
+
+    snprintf(data_dir, sizeof data_dir, "%s/data", t.root);
+    snprintf(audit_file, sizeof audit_file, "%s/log/audit", t.root);
+    if (touch(audit_file) != 0)
+        return 1;
+    if (sandbox_limit_files(&(struct sandbox_files){.data_dir = data_dir,
+                                                    .audit_file = audit_file},
+                            &err) != 0)
+        return NO_LANDLOCK;
+    EXPECT(can_open(&t, "log/audit", O_WRONLY | O_APPEND | O_CREAT));
+    EXPECT(can_open(&t, "log/audit.1", O_WRONLY | O_APPEND | O_CREAT));
+    EXPECT(!can_open(&t, "log/audit", O_RDONLY));
+    EXPECT(unlink(in_tree(&t, "log/audit")) != 0);
+    EXPECT(!can_rename(&t, "log/audit.1", "log/audit"));
+    EXPECT(!can_open(&t, "other/secret", O_WRONLY));
+    EXPECT(!can_open(&t, "tls/cert", O_RDONLY));
+    return ALIVE;
+}
+
+static void audit_file_is_written_and_made(void **state)
+{
+    struct tree t;
+    (void)state;
+
+    make_tree(&t);
+    expect_files(use_audit_file, &t);
 }
 
 static int use_network(const void *arg)
@@ -698,6 +733,7 @@ int main(void)
         cmocka_unit_test(other_architecture_kills),
 #endif
         cmocka_unit_test(other_files_are_out_of_reach),
+        cmocka_unit_test(audit_file_is_written_and_made),
         cmocka_unit_test(no_connection_is_made),
         cmocka_unit_test(link_to_a_certificate_is_followed),
         cmocka_unit_test(link_to_a_directory_is_followed),
