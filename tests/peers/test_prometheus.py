@@ -33,4 +33,4 @@ def test_alert_rules(need):
         ["promtool", "check", "rules", REPO / "docs" / "alerts.yml"],
         capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 rules found" in done.stdout
+    assert "6 rules found" in done.stdout
