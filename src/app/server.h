@@ -50,8 +50,7 @@ struct server_options {
     const struct server_service *service; /* NULL: none */
     /* Load the certificate. NULL when no listener has TLS. */
     struct cert *(*load_cert)(void *ctx, enum cert_use use, struct error *err);
-    /* Asked every second: is it to be loaded anew? NULL: never by itself
-     */
+    /* Asked every two seconds: is it to be loaded anew? NULL: it never is */
     bool (*cert_is_due)(void *ctx);
     void *cert_ctx;
 };

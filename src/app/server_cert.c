@@ -6,7 +6,7 @@
 
 #include "sys/log.h"
 
-enum { CHECK_MS = 1000 /* between two looks at the certificate's files */ };
+enum { CHECK_MS = 2000 /* between two looks at the certificate's files */ };
 
 int server_load_cert(struct server *s, enum cert_use use, struct error *err)
 {
