@@ -13,6 +13,7 @@
 #include "app/metrics_page.h"
 #include "app/server.h"
 #include "sys/log.h"
+#include "sys/notify.h"
 #include "sys/sandbox.h"
 #include "sys/user.h"
 #include "versions.h"
@@ -30,6 +31,7 @@ struct appliance {
     struct metrics metrics;
     struct metrics_page *page;
     struct certificate certificate;
+    struct notify notify;
     struct audit *audit;
     struct lobby *lobby;
 };
@@ -42,6 +44,7 @@ static struct server_options make_options(struct appliance *app)
     struct server_options options = {
         .log = &app->log,
         .metrics = &app->metrics,
+        .notify = &app->notify,
         .rules =
             {
                 .session =
@@ -218,6 +221,16 @@ static int open_listeners(struct listeners *l, const struct config *config,
     return listeners_open(l, &config->metrics, LISTENER_METRICS, err);
 }
 
+/* Who cannot be told is no reason to keep players out. */
+static void open_notify(struct appliance *app)
+{
+    struct error err;
+
+    if (notify_open(&app->notify, &err) != 0)
+        log_event(&app->log, LOG_WARNING, "notify_failed",
+                  LOG_TEXT("reason", err.text));
+}
+
 /* The addresses first: when one is taken, nothing has been written yet. */
 static int start(struct appliance *app)
 {
@@ -230,8 +243,10 @@ static int start(struct appliance *app)
              strcmp(config->log_format, "json") == 0 ? LOG_JSON : LOG_LOGFMT);
     metrics_init(&app->metrics);
     if (certificate_init(&app->certificate, config, &app->log, &err) != 0 ||
-        open_listeners(&options.listeners, config, &err) != 0 ||
-        become_user(config, &err) != 0 ||
+        open_listeners(&options.listeners, config, &err) != 0)
+        return refuse(&err);
+    open_notify(app);
+    if (become_user(config, &err) != 0 ||
         (app->page = metrics_page_new(&app->metrics, &err)) == NULL)
         return refuse(&err);
     struct store *store = store_open(config->data_dir, STORE_CREATE,

@@ -122,6 +122,7 @@ static int64_t end_turn(struct server *s)
     if (service != NULL)
         due = deadline_first(due, service->end_turn(service->ctx));
     due = deadline_first(due, log_settle(s->options->log, s->now_ms));
+    due = deadline_first(due, notify_beat(s->options->notify, s->now_ms));
     if (s->drain_until_ms != DEADLINE_NEVER && s->live_count == 0 &&
         service_is_settled(s))
         s->is_ended = true;
@@ -160,6 +161,7 @@ bool server_run(struct server *s)
     int64_t due_ms = 0; /* the first turn does not wait */
 
     listeners_log(&s->listeners, s->options->log);
+    notify_ready(s->options->notify);
     s->now_ms = clock_monotonic_ms();
     s->complained_ms = s->now_ms - COMPLAINT_MS;
     server_check_cert(s);

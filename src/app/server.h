@@ -15,6 +15,7 @@
 #include "app/metrics.h"
 #include "app/peers.h"
 #include "sys/log.h"
+#include "sys/notify.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -53,6 +54,7 @@ struct server_options {
     /* Asked every two seconds: is it to be loaded anew? NULL: it never is */
     bool (*cert_is_due)(void *ctx);
     void *cert_ctx;
+    struct notify *notify; /* told how it goes; NULL: nobody */
 };
 
 struct server;
@@ -80,7 +82,7 @@ struct server *server_new(const struct server_options *options,
                           struct error *err);
 
 /*
- * Serve until a signal ends it. Logs `listening` once it accepts.
+ * Serve until a signal ends it. Logs `listening` and notifies once it accepts.
  * returns: false when it had to end before everything was committed
  */
 bool server_run(struct server *s);

@@ -34,6 +34,7 @@ static void begin_drain(struct server *s)
 {
     log_event(s->options->log, LOG_INFO, "stopping",
               LOG_NUMBER("connections", s->live_count));
+    notify_stopping(s->options->notify);
     for (size_t i = 0; i < s->listeners.count; i++)
         loop_remove_fixed(&s->loop, s->listeners.item[i].fixed);
     listeners_close(&s->listeners);
@@ -66,11 +67,14 @@ void server_handle_signals(struct server *s)
     if (!loop_fixed_is_ready(&s->loop, s->signal_fixed))
         return;
     while (read(s->signal_fd, &signal, sizeof signal) == sizeof signal) {
-        if (signal.ssi_signo == SIGHUP)
+        if (signal.ssi_signo == SIGHUP) {
+            notify_reloading(s->options->notify);
             reload(s);
-        else if (s->drain_until_ms != DEADLINE_NEVER)
+            notify_ready(s->options->notify);
+        } else if (s->drain_until_ms != DEADLINE_NEVER) {
             s->is_ended = s->is_forced = true;
-        else
+        } else {
             begin_drain(s);
+        }
     }
 }
