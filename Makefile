@@ -14,8 +14,9 @@ BASE  := base64 buf civil digest error siphash sort wipe
 PROTO := csv der http http_answer json json_write last_use log_line msg \
          prometheus proxy timestamp token utf8 uuid ws_frame ws_msg x509
 SYS   := appender cert cert_load cert_make cert_pem clock committer entropy \
-         file_io journal link log loop memory net notify process sandbox_landlock \
-         sandbox_seccomp store store_check store_check_meta store_check_page store_check_tree \
+         file_io journal link log loop memory net notify passed process \
+         sandbox_landlock sandbox_seccomp store store_check store_check_meta \
+         store_check_page store_check_tree \
          store_copy store_import store_read store_verify timer tls tls_client \
          user
 APP   := audit certificate config conn listeners lobby metrics metrics_page \
@@ -69,7 +70,7 @@ COLD := $(addprefix src/app/,audit certificate config listeners metrics_page \
                              upgrade) \
         $(addprefix src/proto/,der http_answer log_line prometheus x509) \
         $(addprefix src/sys/,$(filter cert% sandbox%,$(SYS)) appender entropy \
-                             file_io journal log net notify process store store_check \
+                             file_io journal log net notify passed process store store_check \
                              store_check_meta store_copy store_import \
                              store_verify tls_client user) \
         $(addprefix tools/,$(filter-out import_row import_set,$(TOOLS)))

@@ -185,9 +185,5 @@ enum options_result config_parse(int argc, char **argv, struct config *c,
         error_set(err, "'%s' is neither a command nor an option", argv[rest]);
         return OPTIONS_BAD;
     }
-    if (check(c, err) != 0)
-        return OPTIONS_BAD;
-    if (c->listen.count == 0)
-        c->listen = (struct option_list){.item = {LIMIT_LISTEN}, .count = 1};
-    return OPTIONS_OK;
+    return check(c, err) == 0 ? OPTIONS_OK : OPTIONS_BAD;
 }

@@ -9,7 +9,7 @@
 
 struct config {
     const char *data_dir;
-    struct option_list listen, listen_plain, metrics;
+    struct option_list listen, listen_plain, metrics; /* as given */
     const char *cert_file, *key_file, *user;
     const char *log_format, *audit_file;
     struct option_list hosts, origins, trust;

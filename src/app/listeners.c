@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 int listeners_open(struct listeners *l, const struct option_list *addresses,
@@ -20,6 +21,64 @@ int listeners_open(struct listeners *l, const struct option_list *addresses,
             (struct listener){.fd = net_listen(&address, err), .kind = kind};
         if (next->fd < 0)
             return -1;
+        l->count++;
+    }
+    return 0;
+}
+
+/* An unknown name is more likely a slip than another purpose. */
+static int read_name(const char *name, enum listener_kind *kind,
+                     struct error *err)
+{
+    if (name == NULL || strcmp(name, "wss") == 0)
+        *kind = LISTENER_TLS;
+    else if (strcmp(name, "ws") == 0)
+        *kind = LISTENER_PLAIN;
+    else if (strcmp(name, "metrics") == 0)
+        *kind = LISTENER_METRICS;
+    else
+        return error_set(err,
+                         "its name is '%s'; use FileDescriptorName=wss, ws or "
+                         "metrics",
+                         name);
+    return 0;
+}
+
+static int check_plain(int fd, struct error *err)
+{
+    struct net_address address;
+
+    net_local(fd, &address);
+    if (net_is_loopback(&address))
+        return 0;
+    return error_set(err, "tokens would cross the network in clear; use "
+                          "127.0.0.1, or add --plain-anywhere when something "
+                          "else encrypts");
+}
+
+static int take(struct listener *l, const char *name, bool plain_anywhere,
+                struct error *err)
+{
+    if (read_name(name, &l->kind, err) != 0 || passed_adopt(l->fd, err) != 0)
+        return -1;
+    return l->kind != LISTENER_PLAIN || plain_anywhere
+               ? 0
+               : check_plain(l->fd, err);
+}
+
+int listeners_take(struct listeners *l, const struct passed *passed,
+                   bool plain_anywhere, struct error *err)
+{
+    struct error why;
+
+    assert(l->count + passed->count <= LISTENERS_MAX);
+    for (size_t i = 0; i < passed->count; i++) {
+        struct listener *next = &l->item[l->count];
+
+        *next = (struct listener){.fd = PASSED_FIRST_FD + (int)i};
+        if (take(next, passed->name[i], plain_anywhere, &why) != 0)
+            return error_set(err, "socket %d that was passed on: %s", next->fd,
+                             why.text);
         l->count++;
     }
     return 0;

@@ -8,6 +8,7 @@
 
 #include "app/options.h"
 #include "sys/log.h"
+#include "sys/passed.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,6 +35,15 @@ struct listeners {
  */
 int listeners_open(struct listeners *l, const struct option_list *addresses,
                    enum listener_kind kind, struct error *err);
+
+/*
+ * Take over sockets that were passed on. Their names are wss (also when they
+ * have none), ws and metrics.
+ * in:      l: zeroed before; plain_anywhere: is ws allowed beyond loopback?
+ * returns: 0, or -1 with the reason
+ */
+int listeners_take(struct listeners *l, const struct passed *passed,
+                   bool plain_anywhere, struct error *err);
 
 /* Log one line each: `listening wss://ADDR:PORT/ws`, or `http://…/metrics`. */
 void listeners_log(const struct listeners *l, struct log *log);

@@ -14,6 +14,7 @@
 #include "app/server.h"
 #include "sys/log.h"
 #include "sys/notify.h"
+#include "sys/passed.h"
 #include "sys/sandbox.h"
 #include "sys/user.h"
 #include "versions.h"
@@ -215,10 +216,33 @@ static int serve_store(struct appliance *app, struct server_options *options,
 static int open_listeners(struct listeners *l, const struct config *config,
                           struct error *err)
 {
-    if (listeners_open(l, &config->listen, LISTENER_TLS, err) != 0 ||
+    static const struct option_list by_default = {.item = {LIMIT_LISTEN},
+                                                  .count = 1};
+    const struct option_list *tls =
+        config->listen.count > 0 ? &config->listen : &by_default;
+
+    if (listeners_open(l, tls, LISTENER_TLS, err) != 0 ||
         listeners_open(l, &config->listen_plain, LISTENER_PLAIN, err) != 0)
         return -1;
     return listeners_open(l, &config->metrics, LISTENER_METRICS, err);
+}
+
+static int take_listeners(struct listeners *l, const struct config *config,
+                          struct error *err)
+{
+    struct passed passed;
+
+    if (passed_read(&passed, err) != 0)
+        return -1;
+    if (passed.count == 0)
+        return open_listeners(l, config, err);
+    if (config->listen.count + config->listen_plain.count +
+            config->metrics.count ==
+        0)
+        return listeners_take(l, &passed, config->plain_anywhere, err);
+    return error_set(err, "sockets were passed on (LISTEN_FDS), so addresses "
+                          "are not opened: leave out --listen, "
+                          "--listen-plain and --metrics");
 }
 
 /* Who cannot be told is no reason to keep players out. */
@@ -243,7 +267,7 @@ static int start(struct appliance *app)
              strcmp(config->log_format, "json") == 0 ? LOG_JSON : LOG_LOGFMT);
     metrics_init(&app->metrics);
     if (certificate_init(&app->certificate, config, &app->log, &err) != 0 ||
-        open_listeners(&options.listeners, config, &err) != 0)
+        take_listeners(&options.listeners, config, &err) != 0)
         return refuse(&err);
     open_notify(app);
     if (become_user(config, &err) != 0 ||

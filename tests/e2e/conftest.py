@@ -8,9 +8,11 @@ What a test file may use from here:
     server            a running openchampps with ROWS imported, one per test
                       file; each test checks that it left it alive
     server_factory(*args, rows=ROWS, data=None, env=None, wrap=(),
-                   plain=True, listen="127.0.0.1:0", trust="127.0.0.0/8")
+                   plain=True, listen="127.0.0.1:0", trust="127.0.0.0/8",
+                   passed=())
                       a server of the test's own: imports rows (None: no
-                      import), starts it, waits until it accepts
+                      import), starts it, waits until it accepts; passed:
+                      (name, socket) pairs for it to accept on instead
     data_dir          an empty directory, mode 0700
     ssl_context       a client context that trusts `server`
     echo              build/echo on ws and wss with --max-message 16777216
@@ -41,6 +43,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -168,6 +171,13 @@ def run(*args, stdin=None, env=None, wrap=(), timeout=15, binary=None):
                           timeout=timeout, encoding="utf-8", errors="replace")
 
 
+def pass_on(passed):
+    """The words before a command that is to find these sockets."""
+    return [sys.executable, str(REPO / "tests" / "e2e" / "pass_on.py"),
+            ":".join(str(sock.fileno()) for _, sock in passed),
+            ":".join(name for name, _ in passed)]
+
+
 def import_rows(data, rows, *args):
     """Imports rows, and fails the test where the command does."""
     with tempfile.TemporaryDirectory() as folder:
@@ -221,7 +231,7 @@ class Server:
     process             the Popen; log_text() is its stderr so far
     """
 
-    def __init__(self, binary, data, args, env=None, wrap=()):
+    def __init__(self, binary, data, args, env=None, wrap=(), fds=()):
         self.data = pathlib.Path(data)
         self.ca_file = self.data / "tls" / "ca.pem"
         self.port = self.plain_port = None
@@ -231,7 +241,7 @@ class Server:
         command = [*wrap, str(binary), "--data", str(data), *map(str, args)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, env=child_env(env))
+            stderr=subprocess.PIPE, env=child_env(env), pass_fds=fds)
         self.pid = self.process.pid
         self.reader = threading.Thread(target=self.read_log, daemon=True)
         self.reader.start()
@@ -383,18 +393,23 @@ class Keeper:
 
     def start(self, *args, rows=ROWS, data=None, env=None, wrap=(),
               plain=True, binary=BINARY, listen="127.0.0.1:0",
-              trust="127.0.0.0/8"):
+              trust="127.0.0.0/8", passed=()):
         data = data or self.directory()
         if rows:
             import_rows(data, rows)
         where = ["--listen", listen]
+        schemes = {"wss", "ws"} if plain else {"wss"}
         if plain:
             where += ["--listen-plain", "127.0.0.1:0"]
+        if passed:
+            where, schemes = [], {name for name, _ in passed} & {"wss", "ws"}
+            wrap = [*pass_on(passed), *wrap]
         if trust and binary == BINARY:
             where += ["--trust", trust]  # the limits by address: test_limits
-        server = Server(binary, data, [*where, *args], env, wrap)
+        server = Server(binary, data, [*where, *args], env, wrap,
+                        [sock.fileno() for _, sock in passed])
         try:
-            server.wait_listening({"wss"} | ({"ws"} if plain else set()))
+            server.wait_listening(schemes)
         except AssertionError:
             server.kill()
             raise

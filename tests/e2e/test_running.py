@@ -1,13 +1,17 @@
-"""What a service manager sees: notifications."""
+"""What a service manager sees: notifications, sockets passed on, restarts."""
 
+import os
 import re
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
 
-from conftest import VALID
+from conftest import (BINARY, VALID, child_env, last_used, pass_on, row, run,
+                      token)
+from crowd import Player, wait_for_logins
 from test_lifecycle import make_pair
 from wsraw import close_frame
 
@@ -117,3 +121,168 @@ def test_manager_that_is_not_there(server_factory, tmp_path):
     assert re.search(r'notify_failed .*nobody.*No such file',
                      server.log_text())
     server.open(token=VALID).close()
+
+
+# Sockets passed on
+
+def listening(address="127.0.0.1"):
+    return socket.create_server((address, 0), backlog=1024)
+
+
+@pytest.fixture
+def port():
+    with listening() as sock:
+        yield sock
+
+
+def test_accepts_on_what_is_passed(server_factory, port):
+    with listening() as plain, listening() as metrics:
+        server = server_factory(passed=[("ws", plain), ("wss", port),
+                                        ("metrics", metrics)])
+        assert server.port == port.getsockname()[1]
+        assert server.plain_port == plain.getsockname()[1]
+        server.open(token=VALID).close()
+        server.open(tls=False, token=VALID).close()
+        number = metrics.getsockname()[1]
+        server.wait_log("http://127.0.0.1:%d/metrics" % number)
+        assert run("health", "http://127.0.0.1:%d/health" % number
+                   ).returncode == 0
+
+
+def test_without_names_all_are_wss(data_dir, port):
+    with listening() as second:
+        text = start_and_end(data_dir, [("", port), ("", second)],
+                             names=False)
+        for sock in (port, second):
+            assert "wss://127.0.0.1:%d/ws" % sock.getsockname()[1] in text
+
+
+def start_and_end(data_dir, passed, *args, names=True):
+    """Its log, when it has listened for a moment or refused."""
+    fds = [sock.fileno() for _, sock in passed]
+    words = pass_on(passed)
+    command = [*(words if names else [*words[:-1], ""]), str(BINARY),
+               "--data", str(data_dir), *args]
+    process = subprocess.Popen(command, pass_fds=fds, env=child_env(),
+                               stderr=subprocess.PIPE, text=True)
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if line.count("listening") and len(lines) >= len(passed):
+            process.terminate()
+    assert process.wait(10) == (0 if "listening" in "".join(lines) else 1)
+    return "".join(lines)
+
+
+def unbound():
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+
+def datagram():
+    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+
+def local():
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind("\0openchampps-test-%d" % os.getpid())
+    sock.listen()
+    return sock
+
+
+@pytest.mark.parametrize("name, make, args, why", [
+    ("http", listening, [], "its name is 'http'"),
+    ("wss", unbound, [], "does not listen"),
+    ("wss", datagram, [], "not a TCP socket"),
+    ("wss", local, [], "not a TCP socket"),
+    ("wss", lambda: open("/dev/null", "rb"), [], "not a socket"),
+    ("wss", listening, ["--listen", "127.0.0.1:0"], "leave out --listen"),
+    ("wss", listening, ["--metrics", "127.0.0.1:0"], "leave out --listen"),
+    ("ws", lambda: listening("0.0.0.0"), [], "--plain-anywhere"),
+], ids=["name", "not listening", "udp", "unix", "file", "listen", "metrics",
+        "in clear"])
+def test_bad_sockets_are_refused(data_dir, name, make, args, why):
+    with make() as sock:
+        text = start_and_end(data_dir, [(name, sock)], *args)
+    assert len(text.splitlines()) == 1 and why in text, text
+    assert not list(data_dir.iterdir()), "something was written"
+
+
+def test_plain_anywhere_is_obeyed(data_dir):
+    with listening("0.0.0.0") as sock:
+        text = start_and_end(data_dir, [("ws", sock)], "--plain-anywhere")
+    assert "listening ws://0.0.0.0" in text
+
+
+def test_variables_of_another_process(server_factory, port):
+    """Inherited by accident: the options say where to listen."""
+    server = server_factory(env={"LISTEN_PID": "1", "LISTEN_FDS": "1"})
+    assert server.port != port.getsockname()[1]
+
+
+# Restarts
+
+PLAYERS = [row(token(0x100 + i), "player%d" % i) for i in range(6)]
+
+
+@pytest.fixture
+def crowd(port):
+    """crowd(server): players of its store at the port, until the end."""
+    players = []
+
+    def gather(server):
+        for player in PLAYERS:
+            players.append(Player(port.getsockname()[1], server.ssl_context(),
+                                  player["token"]))
+            players[-1].start()
+        return players
+
+    yield gather
+    for player in players:
+        player.is_over.set()
+    for player in players:
+        player.join(20)
+
+
+def finish(players, begin, server):
+    for player in players:
+        player.is_over.set()
+    for player in players:
+        player.join(20)
+        assert player.problem is None, repr(player.problem)
+    server.stop()
+    for player in players:
+        used = last_used(server.data, player.token)
+        assert begin <= used <= time.time()
+
+
+def test_restart_refuses_nobody(server_factory, port, crowd):
+    """As systemd does it: the old one ends, then the new one starts."""
+    begin = int(time.time())
+    old = server_factory(rows=PLAYERS, passed=[("wss", port)])
+    players = crowd(old)
+    for _ in range(2):
+        wait_for_logins(players, 3)
+        old.stop()
+        old = server_factory(rows=None, data=old.data,
+                             passed=[("wss", port)])
+    wait_for_logins(players, 3)
+    finish(players, begin, old)
+
+
+def test_two_at_once_hand_over(server_factory, port, crowd):
+    """The new one serves while the old one drains: one store, one port."""
+    begin = int(time.time())
+    old = server_factory(rows=PLAYERS, passed=[("wss", port)])
+    players = crowd(old)
+    stayed = [old.open(token=player["token"]) for player in PLAYERS]
+    wait_for_logins(players, 3)
+    new = server_factory(rows=None, data=old.data, passed=[("wss", port)])
+    wait_for_logins(players, 3)
+    old.signal()
+    wait_for_logins(players, 3)
+    for client in stayed:
+        client.close()
+    assert old.wait() == 0
+    assert new.log_text().count("level=error") == 0
+    wait_for_logins(players, 3)
+    finish(players, begin, new)
