@@ -73,6 +73,24 @@ def test_request_during_the_end(server_factory):
     assert server.wait() == 0
 
 
+def test_all_that_was_asked_is_answered(server_factory):
+    """Hundreds in flight on each of some connections, then SIGTERM."""
+    server = server_factory()
+    clients = [server.open(tls=i % 2 == 0) for i in range(6)]
+    for client in clients:
+        client.send(frame(TEXT, GOOD) * 300)
+    for client in clients:
+        assert client.read_json()["type"] == "auth_success"
+    server.signal()
+    for client in clients:
+        for _ in range(299):
+            assert client.read_json()["type"] == "auth_success"
+        assert client.read_close(8) == 1001
+        client.send_quietly(close_frame(1001))
+    assert server.wait() == 0
+    assert "settled=yes" in server.log_text()
+
+
 def test_peers_that_ignore_the_close(server_factory):
     server = server_factory()
     clients = [server.open(token=VALID) for _ in range(5)]
