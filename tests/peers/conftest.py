@@ -26,10 +26,14 @@ import load_e2e  # noqa: E402  (needs the path)
 
 e2e = load_e2e.load()
 
+import engine as engines  # noqa: E402
+
 # Fixtures and hooks, found by their names.
 server_factory = e2e.server_factory
 module_server = e2e.module_server
 server = e2e.server
+engine = engines.engine
+image = engines.image
 pytest_configure = e2e.pytest_configure
 pytest_runtest_call = e2e.pytest_runtest_call
 pytest_runtest_makereport = e2e.pytest_runtest_makereport
