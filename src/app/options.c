@@ -26,7 +26,8 @@ static const struct unit byte_units[] = {
     {"K", 1ULL << 10}, {"", 1},           {NULL, 0},
 };
 static const struct unit time_units[] = {
-    {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {"", 1000}, {NULL, 0},
+    {"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000},
+    {"ms", 1},       {"", 1000},     {NULL, 0},
 };
 static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
 
@@ -109,7 +110,7 @@ static int set_value(const struct option_spec *spec, const char *text,
     }
     if (*text == '\0')
         return error_set(err, "--%s: the value is empty", spec->name);
-    if (spec->kind == OPTION_TEXT) {
+    if (spec->kind == OPTION_TEXT || spec->kind == OPTION_WORD) {
         *(const char **)field = text;
         return 0;
     }
@@ -176,7 +177,8 @@ static int fill_from_env(const struct option_table *table, void *into,
 
         env_name(&table->specs[i], name);
         const char *text = getenv(name);
-        if (table->specs[i].kind == OPTION_ACTION || text == NULL ||
+        enum option_kind kind = table->specs[i].kind;
+        if (kind == OPTION_ACTION || kind == OPTION_WORD || text == NULL ||
             *text == '\0')
             continue;
         if (set_from_env(&table->specs[i], text, into, &why) != 0)
@@ -194,7 +196,10 @@ static void print_default(const struct option_spec *spec, const void *into)
         printf(" [%s]", *(const char *const *)field);
     if (spec->kind == OPTION_COUNT || spec->kind == OPTION_BYTES ||
         spec->kind == OPTION_SECONDS) {
-        format_number(*(const uint64_t *)field, spec->kind, text, sizeof text);
+        uint64_t number = *(const uint64_t *)field;
+        if (number < spec->min)
+            return; /* it has none */
+        format_number(number, spec->kind, text, sizeof text);
         printf(" [%s]", text);
     }
 }

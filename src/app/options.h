@@ -26,12 +26,14 @@ enum option_kind {
     OPTION_ACTION, /* as a flag, but never from the environment */
     OPTION_FLAG,   /* bool; takes no value */
     OPTION_TEXT,   /* const char * */
+    OPTION_WORD,   /* as a text, but never from the environment: what it says
+                      is meant for one command */
     OPTION_LIST,   /* struct option_list; may be given several times, or
                       separated by commas in the environment */
     OPTION_COUNT,  /* uint64_t */
     OPTION_BYTES,  /* uint64_t; suffixes K, M, G, T (powers of 1024) */
     OPTION_SECONDS /* uint64_t milliseconds; given in seconds, or with a
-                      suffix ms, s, m, h */
+                      suffix ms, s, m, h, d */
 };
 
 enum { OPTION_LIST_MAX = 16 };

@@ -15,7 +15,7 @@
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 struct settings {
-    const char *data_dir;
+    const char *data_dir, *word;
     bool is_loud, is_quiet, wants_version;
     struct option_list listen;
     uint64_t players, size, wait_ms;
@@ -32,7 +32,8 @@ static const struct option_spec specs[] = {
     {"max-players", "N", "how many", OPTION_COUNT, FIELD(players), 1, 1000},
     {"map-size", "SIZE", "how big", OPTION_BYTES, FIELD(size), 1024,
      1ULL << 44},
-    {"wait", "TIME", "how long", OPTION_SECONDS, FIELD(wait_ms), 1, 3600000},
+    {"wait", "TIME", "how long", OPTION_SECONDS, FIELD(wait_ms), 1, 172800000},
+    {"word", "TEXT", "what", OPTION_WORD, FIELD(word), 0, 0},
 };
 static const struct option_table table = {
     .usage = "test [options]", .specs = specs, .count = COUNT(specs)};
@@ -134,6 +135,7 @@ static void numbers(void **state)
     check_number("--wait", "250ms", &got.wait_ms, 250);
     check_number("--wait", "2m", &got.wait_ms, 120000);
     check_number("--wait", "1h", &got.wait_ms, 3600000);
+    check_number("--wait", "2d", &got.wait_ms, 172800000);
 }
 
 static void bad_numbers(void **state)
@@ -174,8 +176,8 @@ static void ranges(void **state)
     BAD("--max-players: 1001 is not between 1 and 1000", "--max-players=1001");
     BAD("--map-size: 1023 is not between 1K and 16T", "--map-size", "1023");
     BAD("--map-size: 17T is not between 1K and 16T", "--map-size", "17T");
-    BAD("--wait: 0 is not between 1ms and 1h", "--wait", "0");
-    BAD("--wait: 61m is not between 1ms and 1h", "--wait", "61m");
+    BAD("--wait: 0 is not between 1ms and 2d", "--wait", "0");
+    BAD("--wait: 49h is not between 1ms and 2d", "--wait", "49h");
 }
 
 static void wrong_words(void **state)
@@ -237,7 +239,9 @@ static void environment(void **state)
     setenv("OPENCHAMPPS_MAP_SIZE", "4K", 1);
     setenv("OPENCHAMPPS_WAIT", "1m", 1);
     setenv("OPENCHAMPPS_LISTEN", "a:1,[::]:2,c", 1);
+    setenv("OPENCHAMPPS_WORD", "another's", 1);
     GOOD("operand");
+    assert_null(got.word);
     assert_string_equal(got.data_dir, "/env");
     assert_int_equal(got.players, 77);
     assert_int_equal(got.size, 4096);
