@@ -157,6 +157,9 @@ static void commit_slot(struct committer *c)
     bool failed =
         journal_append(c->store, c->slot.touches, c->slot.count, &err) != 0;
     int64_t end_us = clock_monotonic_us();
+    /* There may be room again for what a revocation had to give up. */
+    if (!failed)
+        store_keep_ballast(c->store);
     pthread_mutex_lock(&c->lock);
     c->slot_us = end_us - begin_us;
     c->slot_failed = failed;

@@ -243,9 +243,10 @@ static int open_env(struct store *s, const char *path, struct error *err)
 {
     int rc = make_room_for_lock(path);
 
+    if (rc == ENOSPC && s->may_drop_ballast && store_drop_ballast(s))
+        rc = make_room_for_lock(path);
     if (rc == 0)
         rc = mdb_env_create(&s->env);
-
     if (rc == 0)
         rc = mdb_env_set_mapsize(s->env, map_size_for(s, path));
     if (rc == 0)
@@ -532,10 +533,13 @@ struct store *store_open(const char *dir, enum store_access access,
     if (s == NULL)
         return NULL;
     s->is_unchecked = access == STORE_UNCHECKED;
+    s->may_drop_ballast = access == STORE_RESCUE;
     if (open_store(s, dir, access, err) != 0) {
         store_close(s);
         return NULL;
     }
+    if (access == STORE_CREATE)
+        store_keep_ballast(s);
     return s;
 }
 

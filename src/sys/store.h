@@ -23,9 +23,10 @@
 struct store;
 
 enum store_access {
-    STORE_CREATE,   /* read and write; made when it does not exist */
-    STORE_EXISTING, /* read and write; an error when it does not exist */
-    STORE_UNCHECKED /* only for store_verify and store_copy; likewise */
+    STORE_CREATE,    /* read and write; made when it does not exist */
+    STORE_EXISTING,  /* read and write; an error when it does not exist */
+    STORE_UNCHECKED, /* only for store_verify and store_copy; likewise */
+    STORE_RESCUE     /* likewise; on a full disk it gives the ballast up */
 };
 
 /*
@@ -167,6 +168,8 @@ struct store_listed {
     int64_t last_used;                 /* UTC seconds; 0 = never used */
 };
 
+typedef bool store_visit(void *ctx, const struct store_listed *token);
+
 /*
  * Visit every token in the order of its key, in one consistent snapshot. The
  * last uses that are still in the journal are merged in. What is on damaged
@@ -175,8 +178,28 @@ struct store_listed {
  * returns: 0 when all were visited or visit stopped; or -1 with the reason,
  *          also when something was left out
  */
-int store_list(struct store *s,
-               bool (*visit)(void *ctx, const struct store_listed *token),
+int store_list(struct store *s, store_visit *visit, void *ctx,
+               struct error *err);
+
+/* As store_list, from this key on (TOKEN_KEY_LEN bytes; NULL: the first). */
+int store_list_from(struct store *s, const uint8_t *from, store_visit *visit,
+                    void *ctx, struct error *err);
+
+/* As store_list_from, without last uses: all are 0, and none is missed. */
+int store_scan(struct store *s, const uint8_t *from, store_visit *visit,
                void *ctx, struct error *err);
+
+/* --- The ballast: DIR/ballast, 1 MiB to give up when the disk is full --- */
+
+/*
+ * Make it where it is missing and the disk has room for several of it. LMDB
+ * cannot even delete on a full disk: without it a stolen token could not be
+ * revoked there.
+ * needs: an open store
+ */
+void store_keep_ballast(struct store *s);
+
+/* returns: was there one to give up? */
+bool store_drop_ballast(const struct store *s);
 
 #endif

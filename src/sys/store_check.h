@@ -10,9 +10,9 @@
  *
  * The leaves of tokens and last_used are checked when they are needed: reads
  * do not go through LMDB at all, but down the tree here; and before LMDB
- * changes a key, a guard checks the pages on the way to it. (A write that
- * could delete from these two tables would need their neighbours as well.)
- * store_check_all visits them too.
+ * changes a key, a guard checks the pages on the way to it; before it deletes
+ * one, an eraser checks those beside it as well. store_check_all visits them
+ * all.
  *
  * A file that is damaged or truncated while it is open is not covered.
  */
@@ -144,6 +144,15 @@ size_t store_tree_each(const struct store_tree *tree,
                        const struct store_visitor *visitor,
                        struct store_damage *damage);
 
+/* As store_tree_each, from a key on; NULL = from the first. */
+size_t store_tree_each_from(const struct store_tree *tree, struct span from,
+                            const struct store_visitor *visitor,
+                            struct store_damage *damage);
+
+/* Is this key one of the range? */
+bool store_range_has(const struct store_table *table,
+                     const struct store_range *range, struct span key);
+
 /* --- All pages --- */
 
 /* A record on a sound page. */
@@ -220,6 +229,47 @@ int store_guard_open(struct store *s, struct MDB_txn *txn,
  */
 bool store_guard_key(struct store_guard *guard, struct span key,
                      struct store_damage *damage);
+
+/* --- Erasers, for deleting --- */
+
+/*
+ * Of one write transaction and table, while keys are deleted in ascending
+ * order. A leaf that becomes thin is merged with the one to its left (of the
+ * first one below a branch: to its right), or gets an entry from there. When a
+ * branch has but one child left, the same happens to branches, for which LMDB
+ * reads the lowest key below them.
+ */
+struct store_eraser {
+    struct MDB_txn *txn;
+    unsigned dbi;             /* LMDB's handle of the table */
+    struct store_tree tree;   /* before the transaction */
+    struct store_step parent; /* branch above the leaf of the last key */
+    bool has_parent;
+    size_t first, end;   /* its children that have been found sound */
+    uint64_t leaf_pages; /* of the table, when the parent was come to */
+    bool is_narrow;      /* the next merge will change branches as well */
+    uint64_t narrow_at;  /* leaf pages, then */
+};
+
+/* returns: an LMDB result */
+int store_eraser_open(struct store *s, struct MDB_txn *txn,
+                      enum store_table_id id, struct store_eraser *eraser);
+
+enum store_erasable {
+    STORE_ERASE_SAFE,
+    STORE_ERASE_LATER, /* it cannot be told in this transaction; the first key
+                          of the next one never gets this answer */
+    STORE_ERASE_DAMAGED
+};
+
+/*
+ * May LMDB look for this key and delete it?
+ * out:     *damage when STORE_ERASE_DAMAGED; of the first key of a transaction
+ *          only what LMDB might have touched
+ */
+enum store_erasable store_eraser_ask(struct store_eraser *eraser,
+                                     struct span key,
+                                     struct store_damage *damage);
 
 /* Word a damage, with the way out. returns: -1 */
 int store_explain_damage(const struct store *s,

@@ -200,10 +200,19 @@ enum store_seek store_tree_find(const struct store_tree *tree, struct span key,
 
 struct visiting {
     const struct store_tree *tree;
+    struct span from; /* key; NULL = the first */
     const struct store_visitor *visitor;
     struct store_damage *first;
     size_t damaged; /* pages */
 };
+
+/* Below 0, 0, or above 0: before, at or behind the first key to visit. */
+static int place_of(const struct visiting *v, struct span key)
+{
+    return v->from.ptr == NULL
+               ? 1
+               : store_key_compare(v->tree->table, key, v->from);
+}
 
 static bool visit_leaf(const struct visiting *v, const struct store_step *step)
 {
@@ -211,6 +220,8 @@ static bool visit_leaf(const struct visiting *v, const struct store_step *step)
 
     for (size_t i = 0; i < count; i++) {
         struct store_node node = store_page_node(&step->page, true, i);
+        if (place_of(v, node.key) < 0)
+            continue;
         if (!v->visitor->visit(v->visitor->ctx, node.key, node.value))
             return false;
     }
@@ -232,22 +243,32 @@ static bool visit_page(struct visiting *v, struct store_step *step)
     size_t count = store_page_count(&step->page);
     for (size_t i = 0; i < count; i++) {
         struct store_step child = store_step_child(step, i);
+        struct span high = child.range.high;
+        if (high.ptr != NULL && place_of(v, high) <= 0)
+            continue;
         if (!visit_page(v, &child))
             return false;
     }
     return true;
 }
 
-size_t store_tree_each(const struct store_tree *tree,
-                       const struct store_visitor *visitor,
-                       struct store_damage *damage)
+size_t store_tree_each_from(const struct store_tree *tree, struct span from,
+                            const struct store_visitor *visitor,
+                            struct store_damage *damage)
 {
-    struct visiting v = {tree, visitor, damage, 0};
+    struct visiting v = {tree, from, visitor, damage, 0};
     struct store_step root = store_step_root(tree);
 
     if (tree->depth > 0)
         visit_page(&v, &root);
     return v.damaged;
+}
+
+size_t store_tree_each(const struct store_tree *tree,
+                       const struct store_visitor *visitor,
+                       struct store_damage *damage)
+{
+    return store_tree_each_from(tree, (struct span){NULL, 0}, visitor, damage);
 }
 
 /* --- Guards --- */
@@ -259,11 +280,9 @@ int store_guard_open(struct store *s, MDB_txn *txn, enum store_table_id id,
     return store_tree_open(s, txn, id, &guard->tree);
 }
 
-static bool is_in_range(const struct store_guard *guard, struct span key)
+bool store_range_has(const struct store_table *table,
+                     const struct store_range *range, struct span key)
 {
-    const struct store_table *table = guard->tree.table;
-    const struct store_range *range = &guard->range;
-
     return (range->low.ptr == NULL ||
             store_key_compare(table, key, range->low) >= 0) &&
            (range->high.ptr == NULL ||
@@ -275,7 +294,10 @@ bool store_guard_key(struct store_guard *guard, struct span key,
 {
     struct store_step step;
 
-    if (guard->tree.depth == 0 || (guard->has_range && is_in_range(guard, key)))
+    if (guard->tree.depth == 0)
+        return true;
+    if (guard->has_range &&
+        store_range_has(guard->tree.table, &guard->range, key))
         return true;
     guard->has_range = descend(&guard->tree, key, &step, damage);
     guard->range = step.range;

@@ -24,6 +24,9 @@ struct store {
     struct store_tree tree;   /* tokens, of that transaction */
     size_t map_size;          /* bytes */
     bool is_unchecked;        /* STORE_UNCHECKED: no table is open */
+    bool may_drop_ballast;    /* to be opened at all */
+    bool has_no_ballast;      /* it cannot be made, for another reason than
+                                 room */
     uint8_t secret[SIPHASH_KEY_LEN];
     atomic_bool needs_reopen; /* set by whichever thread meets the reason */
     char path[PATH_MAX];      /* of store.mdb */

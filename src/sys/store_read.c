@@ -159,16 +159,39 @@ int store_raise_last_used(const struct store *s, MDB_txn *txn, uint64_t row,
 
 /* --- Listing --- */
 
+/* Looked up so often, last uses are worth being checked all at once. */
+enum { CHECK_ALL_AFTER = 4096 };
+
 struct listing {
     struct store *s;
+    bool has_uses;  /* are last uses asked for? */
+    size_t lookups; /* of them */
     struct store_tree tokens, last_used;
     struct journal_uses uses;
-    bool (*visit)(void *ctx, const struct store_listed *token);
+    store_visit *visit;
     void *ctx;
     struct store_damage damage; /* the first one */
     size_t lost_uses, lost_pages;
     size_t lost_values; /* last uses that do not verify */
 };
+
+static bool pass_by(void *ctx, struct span key, struct span value)
+{
+    (void)ctx;
+    (void)key;
+    (void)value;
+    return true;
+}
+
+/* Once in a row here costs less than each time they are asked. */
+static void check_last_used(struct listing *l)
+{
+    struct store_visitor visitor = {pass_by, NULL};
+    struct store_damage damage;
+
+    l->last_used.is_checked =
+        store_tree_each(&l->last_used, &visitor, &damage) == 0;
+}
 
 static int64_t find_last_used(struct listing *l, uint64_t row)
 {
@@ -176,6 +199,8 @@ static int64_t find_last_used(struct listing *l, uint64_t row)
     int64_t folded, time = journal_uses_find(&l->uses, row);
     struct store_damage damage;
 
+    if (++l->lookups == CHECK_ALL_AFTER)
+        check_last_used(l);
     switch (store_tree_find(&l->last_used, key, &value, &damage)) {
     case STORE_SEEK_FOUND:
         if (value.len != LAST_USE_LEN ||
@@ -201,7 +226,8 @@ static bool list_one(void *ctx, struct span key, struct span value)
     struct store_listed token = {.key = key.ptr};
 
     if (decode(l->s, key, value, &record)) {
-        token.last_used = find_last_used(l, record.row);
+        if (l->has_uses)
+            token.last_used = find_last_used(l, record.row);
         token.record = &record;
     }
     return l->visit(l->ctx, &token);
@@ -229,56 +255,63 @@ static int explain_losses(const struct listing *l, struct error *err)
                      l->damage.what, l->lost_pages, l->lost_uses);
 }
 
-static bool pass_by(void *ctx, struct span key, struct span value)
+static int open_uses(struct listing *l, MDB_txn *txn)
 {
-    (void)ctx;
-    (void)key;
-    (void)value;
-    return true;
-}
-
-/* Once in a row here costs less than each time they are asked. */
-static void check_last_used(struct listing *l)
-{
-    struct store_visitor visitor = {pass_by, NULL};
-    struct store_damage damage;
-
-    l->last_used.is_checked =
-        store_tree_each(&l->last_used, &visitor, &damage) == 0;
-}
-
-static int list_all(struct listing *l, MDB_txn *txn)
-{
-    struct store_visitor visitor = {list_one, l};
-    struct store_damage damage;
     int rc = journal_uses_load(l->s, txn, &l->uses);
 
-    if (rc == 0)
-        rc = store_tree_open(l->s, txn, STORE_TOKENS, &l->tokens);
-    if (rc == 0)
-        rc = store_tree_open(l->s, txn, STORE_LAST_USED, &l->last_used);
+    return rc == 0 ? store_tree_open(l->s, txn, STORE_LAST_USED, &l->last_used)
+                   : rc;
+}
+
+static int list_from(struct listing *l, MDB_txn *txn, const uint8_t *from)
+{
+    struct store_visitor visitor = {list_one, l};
+    struct span first = {from, from == NULL ? 0 : TOKEN_KEY_LEN};
+    struct store_damage damage;
+    int rc = store_tree_open(l->s, txn, STORE_TOKENS, &l->tokens);
+
+    if (rc == 0 && l->has_uses)
+        rc = open_uses(l, txn);
     if (rc != 0)
         return rc;
-    check_last_used(l);
-    l->lost_pages = store_tree_each(&l->tokens, &visitor, &damage);
+    l->lost_pages = store_tree_each_from(&l->tokens, first, &visitor, &damage);
     if (l->lost_pages > 0)
         l->damage = damage;
     return 0;
 }
 
-int store_list(struct store *s,
-               bool (*visit)(void *ctx, const struct store_listed *token),
+static int list(struct listing *l, const uint8_t *from, struct error *err)
+{
+    MDB_txn *txn;
+
+    if (store_begin(l->s, MDB_RDONLY, &txn, err) != 0)
+        return -1;
+    int rc = list_from(l, txn, from);
+    rc = rc == 0 ? explain_losses(l, err)
+                 : store_explain(l->s, rc, "list its tokens", err);
+    journal_uses_free(&l->uses);
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+int store_list(struct store *s, store_visit *visit, void *ctx,
+               struct error *err)
+{
+    return store_list_from(s, NULL, visit, ctx, err);
+}
+
+int store_list_from(struct store *s, const uint8_t *from, store_visit *visit,
+                    void *ctx, struct error *err)
+{
+    struct listing l = {.s = s, .has_uses = true, .visit = visit, .ctx = ctx};
+
+    return list(&l, from, err);
+}
+
+int store_scan(struct store *s, const uint8_t *from, store_visit *visit,
                void *ctx, struct error *err)
 {
     struct listing l = {.s = s, .visit = visit, .ctx = ctx};
-    MDB_txn *txn;
 
-    if (store_begin(s, MDB_RDONLY, &txn, err) != 0)
-        return -1;
-    int rc = list_all(&l, txn);
-    rc = rc == 0 ? explain_losses(&l, err)
-                 : store_explain(s, rc, "list its tokens", err);
-    journal_uses_free(&l.uses);
-    mdb_txn_abort(txn);
-    return rc;
+    return list(&l, from, err);
 }

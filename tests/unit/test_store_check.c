@@ -4,6 +4,7 @@
 #include "sys/journal.h"
 #include "sys/store_check_meta.h"
 #include "sys/store_copy.h"
+#include "sys/store_edit.h"
 #include "sys/store_env.h"
 
 #include <setjmp.h>
@@ -784,6 +785,19 @@ static void change(uint8_t *bytes)
     }
 }
 
+static void edit_some(enum store_edit_kind kind)
+{
+    struct store_edit edit = {.kind = kind};
+    uint8_t keys[40][TOKEN_KEY_LEN];
+    unsigned n = (unsigned)rand() % TOKENS;
+
+    for (unsigned i = 0; i < 40; i++)
+        scratch_key(keys[i], n + i);
+    assert_int_equal(
+        store_edit(s, &edit, (const uint8_t(*)[TOKEN_KEY_LEN])keys, 40, &err),
+        0);
+}
+
 /* A copy of what is sound is sound, or there is none. returns: its tokens */
 static uint64_t salvage(void)
 {
@@ -839,6 +853,8 @@ static bool use_all(void)
         else
             assert_int_equal(store_import_commit(im, &err), 0);
     }
+    edit_some(STORE_REVOKE);
+    edit_some(STORE_DELETE);
     close_store();
     return true;
 }
