@@ -16,6 +16,7 @@ int command_export(int argc, char **argv);
 int command_health(int argc, char **argv);
 int command_import(int argc, char **argv);
 int command_restore(int argc, char **argv);
+int command_token(int argc, char **argv);
 int command_verify(int argc, char **argv);
 
 /* --- What they share --- */

@@ -17,7 +17,8 @@ static const struct {
     {"backup", command_backup},   {"cert", command_cert},
     {"compact", command_compact}, {"export", command_export},
     {"health", command_health},   {"import", command_import},
-    {"restore", command_restore}, {"verify", command_verify},
+    {"restore", command_restore}, {"token", command_token},
+    {"verify", command_verify},
 };
 
 int main(int argc, char **argv)

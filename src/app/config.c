@@ -76,6 +76,7 @@ static const struct option_table table = {
     "openchampps --data DIR [option...]           serve\n"
     "       openchampps import --data DIR FILE.csv|-     add tokens\n"
     "       openchampps export --data DIR                list them, as CSV\n"
+    "       openchampps token COMMAND --data DIR         add, list, revoke...\n"
     "       openchampps backup --data DIR FILE           copy the store\n"
     "       openchampps verify --data DIR | FILE         check it, or a copy\n"
     "       openchampps restore --data DIR FILE          put a copy in place\n"
