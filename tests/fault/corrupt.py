@@ -8,11 +8,11 @@ Each case is a number: it decides the damage. The store's own key is another
 in each run, so a case that went wrong leaves its database in build/fault. A
 case damages a store of 5,000 tokens, verifies it and copies what is sound,
 then serves it, logs 50 tokens in, exports it, imports a row while it is
-served, ends it, and serves it again.
+served, lists, adds, revokes and deletes tokens, ends it, and serves it again.
 
 No outcome is right but these: refused with a line that names the file; or
-served, and each token gets its own username or none at all. Never may
-anything crash, hang, or name another player.
+served, and each token gets its own username or none at all; what was revoked
+or deleted gets none. Never may anything crash, hang, or name another player.
 """
 
 import argparse
@@ -88,9 +88,9 @@ def crashed(status):
     return status < 0 or status >= 128 or status not in (0, 1)
 
 
-def command(*args):
+def command(*args, stdin=None):
     try:
-        done = e2e.run(*args, timeout=20)
+        done = e2e.run(*args, stdin=stdin, timeout=20)
     except subprocess.TimeoutExpired:
         raise Bad(HUNG, args[0]) from None
     if crashed(done.returncode):
@@ -256,6 +256,7 @@ class Case:
         self.data = pathlib.Path(tempfile.mkdtemp(dir=folder))
         self.uses = json.loads((folder / "uses.json").read_text())
         self.losses = 0  # of tokens and of last uses
+        self.gone = set()  # revoked or deleted
         self.is_reported = False
 
     def prepare(self, folder):
@@ -271,15 +272,17 @@ class Case:
         self.rng.shuffle(near)
         picked = near[:count // 2]
         rest = [t for t in NAMES if t not in picked]
-        return picked + self.rng.sample(rest, count - len(picked))
+        return [*picked, *self.rng.sample(rest, count - len(picked)),
+                *self.gone]
 
     def judge(self, answers):
         for tok, answer in answers.items():
             wanted = {"type": "auth_success",
                       "payload": {"username": NAMES.get(tok), "token": tok}}
-            if tok in UNKNOWN and answer not in (None, FAILURE):
-                raise Bad(WRONG, "an unknown token: %r" % answer)
-            if tok in NAMES and answer != wanted:
+            if tok in self.gone.union(UNKNOWN):
+                if answer not in (None, FAILURE):
+                    raise Bad(WRONG, "an unknown token: %r" % answer)
+            elif tok in NAMES and answer != wanted:
                 if answer not in (None, FAILURE):
                     raise Bad(WRONG, "%r in place of %r" % (answer, wanted))
                 self.losses += 1
@@ -307,6 +310,42 @@ class Case:
             self.is_reported |= "store.mdb" in done.stderr
         return done.returncode == 0
 
+    def token(self, name, *args, stdin=None):
+        """A token command: it works, or it says in a line why not."""
+        done = command("token", name, "--data", str(self.data), *args,
+                       stdin=stdin)
+        lines = done.stderr.splitlines()
+        if len(lines) != done.returncode:
+            raise Bad(RUDE, "token %s: status %d: %s" % (
+                name, done.returncode, done.stderr))
+        if done.returncode != 0:
+            self.losses += 1
+            self.is_reported = True
+        return done
+
+    def list_tokens(self):
+        for line in self.token("list", "--json").stdout.split("\n")[:-1]:
+            line = json.loads(line)
+            key, name = line["token_sha256"], line["username"]
+            if line["state"] == "damaged":
+                self.losses += 1
+            elif name != BY_HASH.get(key, "added"):
+                raise Bad(WRONG, "list: %s has the name %s" % (key, name))
+
+    def change_tokens(self):
+        """Two near the damage, two elsewhere."""
+        for tok in self.pick(4):
+            name = self.rng.choice(["revoke", "delete"])
+            done = self.token(name, "-", stdin=tok)
+            if done.returncode == 0:
+                self.gone.add(tok)
+        done = self.token("add", "--username", "added")
+        if done.returncode == 0:
+            shown = self.token("show", "--json", "-", stdin=done.stdout)
+            if json.loads(shown.stdout)["username"] != "added":
+                raise Bad(WRONG, "a new token: " + shown.stdout)
+        self.token("purge", "--expired-before", "1d")
+
     def serve(self, args, count):
         served = Served(self.data, args)
         try:
@@ -316,6 +355,8 @@ class Case:
             if count == LOGINS:
                 self.check_export()
                 self.import_one()
+                self.list_tokens()
+                self.change_tokens()
             served.stop()
             self.is_reported |= "level=error" in served.server.log_text()
         finally:
@@ -352,7 +393,11 @@ class Case:
     def run_server(self, args):
         if not self.serve(args, LOGINS):
             command("export", "--data", str(self.data))
-            return REFUSED if not self.import_one() else RUDE
+            tried = [self.token("list"), self.token("revoke", "0" * 12),
+                     self.token("add", "--username", "x")]
+            if self.import_one() or any(x.returncode == 0 for x in tried):
+                return RUDE
+            return REFUSED
         if not self.serve(args, AGAIN):
             return REFUSED_LATER
         if self.losses == 0:

@@ -73,11 +73,13 @@ def test_stopped_and_continued(server_factory):
 
 
 @pytest.fixture
-def small_disk():
-    """A file system of 2 MB of its own."""
+def small_disk(request):
+    """A file system of its own, of 2 MB where no test asks for more."""
+    size = getattr(request, "param", "2m")
     folder = tempfile.mkdtemp(prefix="fault-disk-")
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700",
-                           "none", folder], stderr=subprocess.PIPE)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o",
+                           "size=%s,mode=700" % size, "none", folder],
+                          stderr=subprocess.PIPE)
     if made.returncode != 0:
         os.rmdir(folder)
         pytest.skip("cannot mount: %s" % made.stderr)
@@ -122,6 +124,70 @@ def test_full_disk(server_factory, small_disk):
             filling.unlink()
             serving.recover(where)
         serving.end()
+
+
+def change(data, cases, where, *args, stdin=None):
+    """`token ARGS` on a full disk. returns: (stdout, the ballast was given)"""
+    done = e2e.run("token", args[0], "--data", data, *args[1:], stdin=stdin)
+    if done.returncode != 0:
+        cases.blame("wrong", "%s: %s: %s" % (where, args[0], done.stderr))
+    return done.stdout, "ballast was given up" in done.stderr
+
+
+MANY = [e2e.row(e2e.token(0x10000 + i), "many") for i in range(3000)]
+
+
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("small_disk", ["16m"], indirect=True)
+@pytest.mark.parametrize("what", ["revoke", "delete"])
+def test_tokens_on_a_full_disk(server_factory, small_disk, what):
+    """Not a byte is left: DIR/ballast goes, the change is made, and the
+    ballast is back when there is room."""
+    ballast = small_disk / "ballast"
+    first, done = TOKENS[0], what + ("d" if what[-1] == "e" else "ed")
+    with faults.Cases("%s on a full disk (tmpfs)" % what) as cases:
+        server = server_factory(data=small_disk, rows=ROWS + MANY)
+        serving = Serving(lambda *a, **k: server, cases)
+        assert ballast.stat().st_blocks * 512 >= 1 << 20
+        for args, stdin, count in (
+                (["-"], first, 1), (["--user", "many"], None, len(MANY))):
+            cases.case()
+            where = " ".join([what, *args])
+            filling = fill(small_disk)
+            serving.work(where)
+            assert change(small_disk, cases, where, what, *args,
+                          stdin=stdin) == ("%s %d\n" % (done, count), True)
+            assert not ballast.exists()
+            tok = stdin or MANY[7]["token"]
+            with server.open(tls=False) as client:
+                if client.login(tok)["type"] != "auth_error":
+                    cases.blame("wrong", where + ": it still logs in")
+            serving.work(where)
+            filling.unlink()
+            serving.recover(where)
+            serving.work(where)
+            e2e.wait_until(ballast.exists)
+        serving.uses.pop(first, None)
+        serving.end()
+
+
+@pytest.mark.limit(60)
+@pytest.mark.parametrize("small_disk", ["16m"], indirect=True)
+def test_revoke_on_a_full_disk_without_a_server(small_disk):
+    """Nor is there room for LMDB's lock file."""
+    with faults.Cases("revoke on a full disk, no server") as cases:
+        cases.case()
+        e2e.import_rows(small_disk, ROWS)
+        (small_disk / "store.mdb-lock").unlink()
+        filling = fill(small_disk)
+        assert change(small_disk, cases, "offline", "revoke", "-",
+                      stdin=TOKENS[0])[0] == "revoked 1\n"
+        line = e2e.export_rows(small_disk)[e2e.hash_of(TOKENS[0])]
+        assert line["is_revoked"] == "t"
+        assert not (small_disk / "ballast").exists()
+        filling.unlink()
+        change(small_disk, cases, "offline", "add", "--username", "x")
+        assert (small_disk / "ballast").exists()
 
 
 def start_on_full(disk, pages, template, cases):
