@@ -15,6 +15,9 @@ static void judge(struct server *s, struct conn *c)
 
     if (!session_is_authenticated(&c->session) || c->state == CONN_DEAD)
         return;
+    /* A backend that asks for its players is none of them. */
+    if (c->session.is_trusted && c->session.asks_for_many)
+        return;
     const char *why = service->judge(service->ctx, c->session.identity);
     if (why == NULL)
         return;

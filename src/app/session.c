@@ -200,6 +200,9 @@ void session_fail(struct session *s, enum ws_close code, const char *reason)
 void session_note_login(struct session *s,
                         const uint8_t identity[SESSION_IDENTITY_LEN])
 {
+    if (s->logins > 0 &&
+        memcmp(s->identity, identity, SESSION_IDENTITY_LEN) != 0)
+        s->asks_for_many = true;
     memcpy(s->identity, identity, SESSION_IDENTITY_LEN);
     s->logins++;
     if (s->state == SESSION_AUTH)

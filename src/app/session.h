@@ -103,6 +103,7 @@ struct session {
     const char *end;           /* why the session ended, for the log; static */
     unsigned logins, failures; /* answers given */
     uint8_t identity[SESSION_IDENTITY_LEN]; /* of the last login */
+    bool asks_for_many; /* there were logins of several identities */
 };
 
 /* Bytes of storage that a session needs for the head or message, and output. */

@@ -144,11 +144,31 @@ def test_newest_login_counts(server_factory):
     """Who has logged in with another token since is judged by that one."""
     text, at = soon(2)
     server = server_factory(rows=[row(VALID, "jane", expires_at=text),
-                                  row(SECOND, "other")])
+                                  row(SECOND, "other")],
+                            trust=None)
     with server.open(token=VALID) as client:
         assert client.login(SECOND)["type"] == "auth_success"
         time.sleep(max(0, at + 1.5 - time.time()))
         client.expect_alive()
+
+
+def test_backend_that_asks_for_many(server_factory):
+    """A trusted one stays when the token that it asked for last expires, and
+    is told so when it asks again; others are closed, whatever they asked."""
+    text, at = soon(2)
+    rows = [row(VALID, "jane", expires_at=text), row(SECOND, "other")]
+    for trust, stays in (("127.0.0.1/32", True), (None, False)):
+        server = server_factory(rows=rows, trust=trust)
+        with server.open(token=SECOND) as client:
+            assert client.login(VALID)["type"] == "auth_success"
+            time.sleep(max(0, at + SOON - time.time()))
+            if stays:
+                assert client.login(VALID)["type"] == "auth_error"
+                assert client.login(SECOND)["type"] == "auth_success"
+            else:
+                closes_at(client)
+        text, at = soon(2)
+        rows = [row(VALID, "jane", expires_at=text), row(SECOND, "other")]
 
 
 def test_failed_login_changes_nothing(server_factory):
