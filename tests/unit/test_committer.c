@@ -79,14 +79,17 @@ static bool is_of_store(int fd)
     return strcmp(target, d.file) == 0;
 }
 
-/* LMDB has two: one for pages, one, synchronous, for the meta pages. */
+/*
+ * LMDB has two: one for pages, one, synchronous, for the meta pages. The
+ * store's own, for its lock, is only read.
+ */
 static void break_disk(bool meta_only)
 {
     int full = open("/dev/full", O_WRONLY);
 
     assert_true(full >= 0);
     for (int fd = 0; fd < 256; fd++) {
-        if (!is_of_store(fd) ||
+        if (!is_of_store(fd) || (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY ||
             (meta_only && (fcntl(fd, F_GETFL) & O_DSYNC) == 0))
             continue;
         broken.fd[broken.count] = fd;
