@@ -81,9 +81,15 @@ def test_all_that_was_asked_is_answered(server_factory):
         client.send(frame(TEXT, GOOD) * 300)
     for client in clients:
         assert client.read_json()["type"] == "auth_success"
-    server.signal()
+    # A stall may not make them look idle.
+    server.signal(signal.SIGSTOP)
     for client in clients:
-        for _ in range(299):
+        client.send(frame(TEXT, GOOD))
+    time.sleep(1.2)
+    server.signal()
+    server.signal(signal.SIGCONT)
+    for client in clients:
+        for _ in range(300):
             assert client.read_json()["type"] == "auth_success"
         assert client.read_close(8) == 1001
         client.send_quietly(close_frame(1001))
