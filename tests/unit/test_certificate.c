@@ -15,6 +15,7 @@
 #include "sys/clock.h"
 
 static int64_t now;
+static struct log quiet; /* logfmt */
 
 /* The linker puts it in the place of sys/clock's. */
 int64_t __wrap_clock_utc_s(void);
@@ -74,7 +75,7 @@ static struct certificate given(void)
     now = (int64_t)time(NULL);
     put("one.pem", "live.pem");
     put("one.key", "live.key");
-    assert_int_equal(certificate_init(&c, &config, &err), 0);
+    assert_int_equal(certificate_init(&c, &config, &quiet, &err), 0);
     load(&c, CERT_MAKE, "one");
     assert_false(certificate_is_due(&c));
     assert_false(certificate_is_due(&c));
@@ -180,7 +181,7 @@ static void test_local(void **state)
 
     (void)state;
     now = (int64_t)time(NULL);
-    assert_int_equal(certificate_init(&c, &config, &err), 0);
+    assert_int_equal(certificate_init(&c, &config, &quiet, &err), 0);
     load(&c, CERT_MAKE, "localhost");
     assert_false(certificate_is_due(&c));
     assert_false(certificate_is_due(&c));
@@ -208,7 +209,7 @@ static void test_a_path_too_long(void **state)
 
     (void)state;
     memset(long_dir, 'd', sizeof long_dir - 1);
-    assert_int_equal(certificate_init(&c, &config, &err), -1);
+    assert_int_equal(certificate_init(&c, &config, &quiet, &err), -1);
     assert_non_null(strstr(err.text, "the path is too long"));
 }
 
