@@ -44,8 +44,8 @@ static void begin_drain(struct server *s)
     for (size_t i = 0; i < s->live_count; i++) {
         struct conn *c = s->live[i];
 
-        /* What has come and was not read yet is answered first; handshakes
-         * would take too long. */
+        /* A login that has come and was not read yet is answered first, for
+         * behind session_close nothing is. Handshakes would take too long. */
         if (link_is_established(&c->link))
             conn_pump(c, s->now_ms);
         session_close(&c->session, WS_CLOSE_GOING_AWAY,

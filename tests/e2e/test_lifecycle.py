@@ -73,24 +73,18 @@ def test_request_during_the_end(server_factory):
     assert server.wait() == 0
 
 
-def test_all_that_was_asked_is_answered(server_factory):
-    """Hundreds in flight on each of some connections, then SIGTERM."""
+def test_what_had_come_is_answered(server_factory):
+    """One login on each of many connections, unread when SIGTERM comes."""
     server = server_factory()
-    clients = [server.open(tls=i % 2 == 0) for i in range(6)]
-    for client in clients:
-        client.send(frame(TEXT, GOOD) * 300)
-    for client in clients:
-        assert client.read_json()["type"] == "auth_success"
-    # A stall may not make them look idle.
+    clients = [server.open(tls=i % 2 == 0) for i in range(20)]
     server.signal(signal.SIGSTOP)
     for client in clients:
-        client.send(frame(TEXT, GOOD))
-    time.sleep(1.2)
+        client.send_text(GOOD)
     server.signal()
     server.signal(signal.SIGCONT)
     for client in clients:
-        for _ in range(300):
-            assert client.read_json()["type"] == "auth_success"
+        assert client.read_json()["type"] == "auth_success"
+    for client in clients:
         assert client.read_close(8) == 1001
         client.send_quietly(close_frame(1001))
     assert server.wait() == 0
