@@ -77,7 +77,11 @@ void audit_note(struct audit *a, const struct conn *c,
     };
     char peer[NET_NAME_MAX], id[TOKEN_ID_LEN + 1] = "";
     bool is_ok = login->result == LOGIN_OK;
+    const char *event = is_ok ? "login" : "login_failed";
+    bool is_logged = log_admits(a->log, event);
 
+    if (!is_logged && a->file == NULL)
+        return;
     net_format(&c->address, peer);
     if (login->key != NULL)
         token_format_id(login->key, id);
@@ -89,7 +93,8 @@ void audit_note(struct audit *a, const struct conn *c,
         LOG_SPAN(is_ok ? "user" : NULL, login->username),
         {0},
     };
-    log_write(a->log, LOG_INFO, is_ok ? "login" : "login_failed", fields);
+    if (is_logged)
+        log_write_admitted(a->log, LOG_INFO, event, fields);
     if (a->file != NULL)
         write_line(a, fields);
 }

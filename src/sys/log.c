@@ -14,8 +14,8 @@ void log_init(struct log *log, enum log_format format)
     *log = (struct log){.format = format};
 }
 
-static void write_line(const struct log *log, enum log_level level,
-                       const char *event, const struct log_field *fields)
+void log_write_admitted(const struct log *log, enum log_level level,
+                        const char *event, const struct log_field *fields)
 {
     static const char *const levels[] = {"info", "warning", "error"};
     const struct log_line line = {.utc_ms = clock_utc_ms(),
@@ -66,13 +66,18 @@ static bool may_write(struct log_kind *kind, int64_t now_ms)
     return false;
 }
 
-void log_write(struct log *log, enum log_level level, const char *event,
-               const struct log_field *fields)
+bool log_admits(struct log *log, const char *event)
 {
     int64_t now_ms = clock_monotonic_ms();
 
-    if (may_write(kind_of(log, event, now_ms), now_ms))
-        write_line(log, level, event, fields);
+    return may_write(kind_of(log, event, now_ms), now_ms);
+}
+
+void log_write(struct log *log, enum log_level level, const char *event,
+               const struct log_field *fields)
+{
+    if (log_admits(log, event))
+        log_write_admitted(log, level, event, fields);
 }
 
 int64_t log_settle(struct log *log, int64_t now_ms)
@@ -88,12 +93,12 @@ int64_t log_settle(struct log *log, int64_t now_ms)
             due = deadline_first(due, kind->tell_at_ms);
             continue;
         }
-        write_line(log, LOG_WARNING, "left_out",
-                   (const struct log_field[]){
-                       LOG_TEXT("kind", kind->event),
-                       LOG_NUMBER("lines", kind->left_out),
-                       {0},
-                   });
+        log_write_admitted(log, LOG_WARNING, "left_out",
+                           (const struct log_field[]){
+                               LOG_TEXT("kind", kind->event),
+                               LOG_NUMBER("lines", kind->left_out),
+                               {0},
+                           });
         kind->left_out = 0;
     }
     return due;

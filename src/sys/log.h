@@ -14,7 +14,7 @@
 enum log_level { LOG_INFO, LOG_WARNING, LOG_ERROR };
 
 enum {
-    LOG_KINDS = 32,      /* of events; further ones share the last place */
+    LOG_KINDS = 48,      /* of events; further ones share the last place */
     LOG_BURST = 1000,    /* lines of one kind at once: everybody comes back */
     LOG_PER_SECOND = 20, /* in the long run: 400 MB a day at most */
     LOG_TELL_MS = 1000   /* from the first one left out to the line about it */
@@ -46,6 +46,14 @@ void log_init(struct log *log, enum log_format format);
  */
 void log_write(struct log *log, enum log_level level, const char *event,
                const struct log_field *fields);
+
+/*
+ * log_write in two steps, for whom the fields cost something: may a line of
+ * this kind be written? One that may not has been left out.
+ */
+bool log_admits(struct log *log, const char *event);
+void log_write_admitted(const struct log *log, enum log_level level,
+                        const char *event, const struct log_field *fields);
 
 /* log_write with the fields as arguments, at least one. */
 #define log_event(log, level, event, ...) \
