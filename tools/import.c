@@ -68,14 +68,6 @@ struct import {
 
 /* --- Reading --- */
 
-/* Control bytes of a file must not reach a terminal. */
-static void print_name(struct span name)
-{
-    for (size_t i = 0; i < name.len; i++)
-        fputc(name.ptr[i] < ' ' || name.ptr[i] == 0x7f ? '?' : name.ptr[i],
-              stderr);
-}
-
 static void print_ignored(const struct import *im)
 {
     bool is_first = true;
@@ -87,7 +79,7 @@ static void print_ignored(const struct import *im)
             fprintf(stderr, "%s: columns ignored: ", im->input.name);
         else
             fputs(", ", stderr);
-        print_name(im->csv.fields[i].text);
+        print_plain(stderr, im->csv.fields[i].text);
         is_first = false;
     }
     if (!is_first)

@@ -69,8 +69,7 @@ static void put_json_object(const struct printer *p,
 
 /* --- For people --- */
 
-/* Control bytes must not reach a terminal. returns: characters */
-static int put_plain_text(struct span text)
+int print_plain(FILE *to, struct span text)
 {
     int characters = 0;
 
@@ -79,7 +78,7 @@ static int put_plain_text(struct span text)
         /* U+0080 to U+009F are 0xc2 and the byte: controls as well. */
         bool is_control = c < ' ' || c == 0x7f ||
                           (c < 0xa0 && i > 0 && text.ptr[i - 1] == 0xc2);
-        putchar(is_control ? '?' : c);
+        putc(is_control ? '?' : c, to);
         characters += (c & 0xc0) != 0x80;
     }
     return characters;
@@ -94,7 +93,7 @@ static int put_plain_value(const struct print_field *field,
     if (is_none(field, value))
         return printf("-");
     if (field->kind == PRINT_TEXT)
-        return put_plain_text(value->text);
+        return print_plain(stdout, value->text);
     if (field->kind == PRINT_YES_NO)
         return printf("%s", value->number != 0 ? "yes" : "no");
     if (field->kind == PRINT_NUMBER)

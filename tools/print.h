@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum print_kind {
     PRINT_TEXT,
@@ -49,6 +50,12 @@ void print_row(struct printer *p, const struct print_value *values);
 
 /* Print one record by itself. */
 void print_record(const struct printer *p, const struct print_value *values);
+
+/*
+ * Print a text from outside, without what a terminal obeys.
+ * returns: characters
+ */
+int print_plain(FILE *to, struct span text);
 
 /*
  * Has all that was printed been written?

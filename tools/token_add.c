@@ -82,9 +82,12 @@ static int read_times(const struct add_options *o, struct token_record *record,
 {
     if (o->expires != NULL && o->ttl_ms != 0)
         return error_set(err, "--ttl and --expires exclude each other");
-    if (read_time("expires", o->expires, &record->expires, err) != 0 ||
+    int64_t expires = INT64_MAX; /* never */
+    if (read_time("expires", o->expires, &expires, err) != 0 ||
         read_time("not-before", o->not_before, &record->not_before, err) != 0)
         return -1;
+    if (expires != INT64_MAX)
+        record->expires = token_expiry(expires);
     if (o->ttl_ms != 0)
         record->expires = record->created + (int64_t)(o->ttl_ms / 1000);
     if (record->expires == TOKEN_NEVER)

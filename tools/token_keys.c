@@ -114,12 +114,13 @@ int token_keys_add_id(struct token_keys *set, struct store *store,
         store_scan(store, first, look, &search, err) != 0)
         return -1;
     if (search.count == 0)
-        return error_set(err, "id %s: there is no such token", id);
+        return error_set(err, "id %.12s: there is no such token", id);
     if (search.count > 1)
-        return error_set(err,
-                         "id %s: several tokens begin so; give more digits of "
-                         "the hash (list prints as many as it takes)",
-                         id);
+        return error_set(
+            err,
+            "id %.12s: several tokens begin so; give more digits of "
+            "the hash (list prints as many as it takes)",
+            id);
     return token_keys_add(set, search.found) ? 0
                                              : error_set(err, "out of memory");
 }

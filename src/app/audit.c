@@ -1,5 +1,6 @@
 #include "app/audit.h"
 
+#include "base/deadline.h"
 #include "proto/token.h"
 #include "sys/appender.h"
 #include "sys/clock.h"
@@ -7,12 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { REOPEN_LOOK_MS = 100 /* between two looks whether it is done */ };
+
 struct audit {
     struct log *log;
     const char *path;
     struct appender *file; /* NULL: none */
     bool is_failing;       /* as it was logged */
     uint64_t lost;         /* lines, at the last look */
+    unsigned reopens;      /* likewise */
+    bool is_reopening;
 };
 
 static void log_opened(const struct audit *a)
@@ -99,13 +104,28 @@ void audit_note(struct audit *a, const struct conn *c,
         write_line(a, fields);
 }
 
-void audit_settle(struct audit *a)
+static void tell_reopened(struct audit *a, const struct appender_state *now)
+{
+    if (now->reopens == a->reopens)
+        return;
+    a->reopens = now->reopens;
+    a->is_reopening = false;
+    if (now->reopen_error == 0)
+        log_opened(a);
+    else
+        log_event(a->log, LOG_ERROR, "reload_failed", LOG_TEXT("file", a->path),
+                  LOG_TEXT("reason", strerror(now->reopen_error)),
+                  LOG_TEXT("kept", "the audit file in use"));
+}
+
+int64_t audit_settle(struct audit *a, int64_t now_ms)
 {
     struct appender_state now;
 
     if (a->file == NULL)
-        return;
+        return DEADLINE_NEVER;
     appender_submit(a->file, &now);
+    tell_reopened(a, &now);
     if (!a->is_failing && (now.error != 0 || now.lost > a->lost)) {
         a->is_failing = true;
         log_event(a->log, LOG_ERROR, "audit_failed", LOG_TEXT("file", a->path),
@@ -119,18 +139,13 @@ void audit_settle(struct audit *a)
                   LOG_TEXT("file", a->path), LOG_NUMBER("lost", now.lost));
     }
     a->lost = now.lost;
+    return a->is_reopening ? now_ms + REOPEN_LOOK_MS : DEADLINE_NEVER;
 }
 
 void audit_reopen(struct audit *a)
 {
-    struct error err;
-
     if (a->file == NULL)
         return;
-    if (appender_reopen(a->file, a->path, &err) == 0)
-        log_opened(a);
-    else
-        log_event(a->log, LOG_ERROR, "reload_failed",
-                  LOG_TEXT("reason", err.text),
-                  LOG_TEXT("kept", "the audit file in use"));
+    a->is_reopening = true;
+    appender_reopen(a->file, a->path);
 }

@@ -50,10 +50,13 @@ struct audit *audit_open(const char *path, struct log *log, struct error *err);
 void audit_note(struct audit *a, const struct conn *c,
                 const struct login *login);
 
-/* Once a turn: let the file be written, and log when that begins to fail. */
-void audit_settle(struct audit *a);
+/*
+ * Once a turn: let the file be written, and log when that begins to fail.
+ * returns: when it has to be called again at the latest; DEADLINE_NEVER
+ */
+int64_t audit_settle(struct audit *a, int64_t now_ms);
 
-/* The file may have been renamed: open its path anew. */
+/* The file may have been renamed: let its path be opened anew. */
 void audit_reopen(struct audit *a);
 
 /* Write what is left, but not for long. NULL is allowed. */

@@ -163,7 +163,6 @@ bool server_run(struct server *s)
     listeners_log(&s->listeners, s->options->log);
     notify_ready(s->options->notify);
     s->now_ms = clock_monotonic_ms();
-    s->complained_ms = s->now_ms - COMPLAINT_MS;
     server_check_cert(s);
     while (!s->is_ended)
         turn(s, &due_ms);

@@ -81,7 +81,8 @@ static const char *open_conn(struct server *s, enum listener_kind kind,
 
     assert(c != NULL); /* there is a place */
     if (conn_open(c, rules, c + 1, arrival, s->now_ms, &err) != 0) {
-        server_complain(s, "connection_refused", err.text, &arrival->address);
+        log_event(s->options->log, LOG_WARNING, "connection_failed",
+                  LOG_TEXT("reason", err.text));
         pool_give_back(&s->pool, c);
         return "it could not be begun";
     }

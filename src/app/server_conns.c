@@ -3,14 +3,34 @@
  */
 #include "app/server_state.h"
 
+/* The one that was told of least recently makes room. */
+static bool may_complain(struct server *s, const char *why)
+{
+    struct complaint *c = &s->complaints[0];
+
+    for (size_t i = 0; i < COMPLAINTS_MAX; i++) {
+        struct complaint *other = &s->complaints[i];
+        if (other->why != NULL && strcmp(other->why, why) == 0) {
+            c = other;
+            break;
+        }
+        if (other->told_ms < c->told_ms)
+            c = other;
+    }
+    if (c->why != NULL && strcmp(c->why, why) == 0 &&
+        s->now_ms - c->told_ms < COMPLAINT_MS)
+        return false;
+    *c = (struct complaint){why, s->now_ms};
+    return true;
+}
+
 void server_complain(struct server *s, const char *what, const char *why,
                      const struct net_address *from)
 {
     char peer[NET_NAME_MAX] = "";
 
-    if (s->now_ms - s->complained_ms < COMPLAINT_MS)
+    if (!may_complain(s, why))
         return;
-    s->complained_ms = s->now_ms;
     if (from != NULL)
         net_format(from, peer);
     log_event(s->options->log, LOG_WARNING, what, LOG_TEXT("reason", why),

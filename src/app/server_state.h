@@ -9,6 +9,14 @@
 #include "app/server.h"
 #include "sys/loop.h"
 
+/* When something was last told of. */
+struct complaint {
+    const char *why; /* static */
+    int64_t told_ms;
+};
+
+enum { COMPLAINTS_MAX = 16 };
+
 struct server {
     const struct server_options *options;
     struct loop loop;
@@ -33,16 +41,16 @@ struct server {
 
     int64_t now_ms;          /* of this turn */
     int64_t paused_until_ms; /* accepting; INT64_MIN = not paused */
-    int64_t complained_ms;   /* last log line about a limit */
-    int64_t drain_until_ms;  /* DEADLINE_NEVER: serving */
-    int64_t review_at_ms;    /* next look whether one is due */
-    size_t review_left;      /* of live, from its start: not judged yet */
+    struct complaint complaints[COMPLAINTS_MAX];
+    int64_t drain_until_ms; /* DEADLINE_NEVER: serving */
+    int64_t review_at_ms;   /* next look whether one is due */
+    size_t review_left;     /* of live, from its start: not judged yet */
     bool is_ended, is_forced;
 };
 
 /*
- * Log a limit that was met: at most one line each ten seconds.
- * in: from: who has met it; NULL: nobody
+ * Log a limit that was met: of each reason one line in ten seconds.
+ * in: why: static; from: who has met it; NULL: nobody
  */
 void server_complain(struct server *s, const char *what, const char *why,
                      const struct net_address *from);

@@ -104,6 +104,8 @@ struct session {
     unsigned logins, failures; /* answers given */
     uint8_t identity[SESSION_IDENTITY_LEN]; /* of the last login */
     bool asks_for_many; /* there were logins of several identities */
+    int64_t noted_s;    /* the app's: second of the last login told of, UTC */
+    unsigned noted;     /* and how many were told of in it */
 };
 
 /* Bytes of storage that a session needs for the head or message, and output. */

@@ -25,7 +25,7 @@ struct appender {
     pthread_cond_t wake;  /* for the thread */
     pthread_cond_t ended; /* for appender_close */
     struct buf queue;     /* whole lines */
-    int next_fd;          /* to go on with; -1 = the one in use */
+    const char *next;     /* path to open and go on with; NULL: none */
     bool is_stopping, has_ended;
     struct appender_state state;
 
@@ -53,21 +53,40 @@ static void await_work(struct appender *a)
     const struct timespec retry = after(RETRY_S);
     int rc = 0;
 
-    while (rc == 0 && !a->is_stopping && a->next_fd < 0 &&
+    while (rc == 0 && !a->is_stopping && a->next == NULL &&
            (a->state.error != 0 || buf_len(&a->queue) == 0))
         rc = a->state.error == 0
                  ? pthread_cond_wait(&a->wake, &a->lock)
                  : pthread_cond_timedwait(&a->wake, &a->lock, &retry);
 }
 
+static int open_file(const char *path)
+{
+    /* Not blocking: a fifo without a reader is an error, not a wait. */
+    return open(
+        path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+        0600);
+}
+
+/* Opening and closing may hang as well: nobody waits for them. */
 static void take_next_file(struct appender *a)
 {
-    if (a->next_fd < 0)
+    const char *path = a->next;
+
+    if (path == NULL)
         return;
-    close(a->fd);
-    a->fd = a->next_fd;
-    a->next_fd = -1;
-    a->begun = 0;
+    a->next = NULL;
+    pthread_mutex_unlock(&a->lock);
+    int fd = open_file(path);
+    int reason = errno;
+    if (fd >= 0) {
+        close(a->fd);
+        a->fd = fd;
+        a->begun = 0;
+    }
+    pthread_mutex_lock(&a->lock);
+    a->state.reopens++;
+    a->state.reopen_error = fd >= 0 ? 0 : reason;
 }
 
 /* Only lines that are in the file whole leave the queue. */
@@ -117,18 +136,6 @@ static void *run(void *arg)
 
 /* --- Start and end --- */
 
-static int open_file(const char *path, struct error *err)
-{
-    /* Not blocking: a fifo without a reader is an error, not a wait. */
-    int fd = open(
-        path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-        0600);
-
-    if (fd < 0)
-        error_set(err, "%s: %s", path, strerror(errno));
-    return fd;
-}
-
 static int start_thread(struct appender *a)
 {
     sigset_t all, old;
@@ -149,13 +156,15 @@ static int start_thread(struct appender *a)
 
 struct appender *appender_open(const char *path, struct error *err)
 {
-    int fd = open_file(path, err);
+    int fd = open_file(path);
     struct appender *a = fd < 0 ? NULL : calloc(1, sizeof *a);
+
+    if (fd < 0)
+        error_set(err, "%s: %s", path, strerror(errno));
 
     if (a != NULL) {
         buf_init(&a->queue, a->mem, sizeof a->mem);
         a->fd = fd;
-        a->next_fd = -1;
         if (start_thread(a) == 0)
             return a;
     }
@@ -211,18 +220,10 @@ void appender_submit(struct appender *a, struct appender_state *state)
     pthread_mutex_unlock(&a->lock);
 }
 
-int appender_reopen(struct appender *a, const char *path, struct error *err)
+void appender_reopen(struct appender *a, const char *path)
 {
-    int fd = open_file(path, err);
-
-    if (fd < 0)
-        return -1;
     pthread_mutex_lock(&a->lock);
-    int unused = a->next_fd;
-    a->next_fd = fd;
+    a->next = path;
     pthread_cond_signal(&a->wake);
     pthread_mutex_unlock(&a->lock);
-    if (unused >= 0)
-        close(unused);
-    return 0;
 }

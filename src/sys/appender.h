@@ -21,9 +21,11 @@ struct appender;
 
 /* How it fares. */
 struct appender_state {
-    int error;       /* errno of the last write; 0: it went well */
-    uint64_t lost;   /* lines for which there was no room, since the start */
-    bool is_crowded; /* half of the queue is in use */
+    int error;        /* errno of the last write; 0: it went well */
+    uint64_t lost;    /* lines for which there was no room, since the start */
+    bool is_crowded;  /* half of the queue is in use */
+    unsigned reopens; /* that have been tried */
+    int reopen_error; /* errno of the last of these; 0: it went well */
 };
 
 /*
@@ -43,11 +45,12 @@ void appender_put(struct appender *a, struct span line);
 void appender_submit(struct appender *a, struct appender_state *state);
 
 /*
- * Open the path anew: the file may have been renamed. What is queued may still
- * go to the old one.
- * returns: 0, or -1 with the reason; the old file stays in use then
+ * Let the thread open the path anew: the file may have been renamed. What is
+ * queued may still go to the old one, which stays in use when that fails: see
+ * appender_state.
+ * owns: borrows the path until the end
  */
-int appender_reopen(struct appender *a, const char *path, struct error *err);
+void appender_reopen(struct appender *a, const char *path);
 
 /*
  * Write what is queued and close the file; within a second, or the thread is

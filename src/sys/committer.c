@@ -147,6 +147,15 @@ static bool await_batch(struct committer *c)
     return true;
 }
 
+/* There may be room again for what a revocation had to give up. The answers
+ * do not wait for it. */
+static void keep_ballast(struct committer *c)
+{
+    pthread_mutex_unlock(&c->lock);
+    store_keep_ballast(c->store);
+    pthread_mutex_lock(&c->lock);
+}
+
 static void commit_slot(struct committer *c)
 {
     struct error err;
@@ -157,9 +166,6 @@ static void commit_slot(struct committer *c)
     bool failed =
         journal_append(c->store, c->slot.touches, c->slot.count, &err) != 0;
     int64_t end_us = clock_monotonic_us();
-    /* There may be room again for what a revocation had to give up. */
-    if (!failed)
-        store_keep_ballast(c->store);
     pthread_mutex_lock(&c->lock);
     c->slot_us = end_us - begin_us;
     c->slot_failed = failed;
@@ -168,8 +174,10 @@ static void commit_slot(struct committer *c)
     else
         c->journal_len += c->slot.count;
     c->slot_state = SLOT_DONE;
-    c->is_working = false;
     eventfd_write(c->event_fd, 1);
+    if (!failed)
+        keep_ballast(c);
+    c->is_working = false;
 }
 
 static void *run(void *arg)

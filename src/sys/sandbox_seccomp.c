@@ -65,7 +65,7 @@ static const struct rule rules[] = {
     {SYS_ppoll, {{0}}},
 #endif
     {SYS_recvfrom, {{0}}},
-    {SYS_sendto, {{0}}},
+    {SYS_sendto, {{IS, 5, 0}}}, /* no address: to whom it is connected */
     {SYS_epoll_ctl, {{0}}},
     {SYS_accept4, {{0}}},
     {SYS_setsockopt, {{IS, 1, IPPROTO_TCP}, {IS, 2, TCP_NODELAY}}},

@@ -231,7 +231,7 @@ static int make_room_for_lock(const char *path)
     char lock[PATH_MAX + 16];
 
     snprintf(lock, sizeof lock, "%s-lock", path);
-    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(lock, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return errno;
     int rc = posix_fallocate(fd, 0, LOCK_LEN);

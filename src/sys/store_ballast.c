@@ -2,6 +2,7 @@
  * A file to give up: on a full disk LMDB needs room for the pages of the very
  * transaction that would make some.
  */
+#include "sys/clock.h"
 #include "sys/entropy.h"
 #include "sys/file_io.h"
 #include "sys/store_env.h"
@@ -14,7 +15,8 @@
 
 enum {
     BALLAST_LEN = 1 << 20, /* bytes */
-    ROOM_TIMES = 4         /* it is not made of the last that is left */
+    RETRY_MS = 60000,
+    ROOM_TIMES = 4 /* it is not made of the last that is left */
 };
 
 static void path_of(const struct store *s, char out[PATH_MAX])
@@ -47,11 +49,13 @@ void store_keep_ballast(struct store *s)
     struct statvfs disk;
 
     path_of(s, path);
-    if (s->has_no_ballast || file_exists(path) ||
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms < s->ballast_at_ms || file_exists(path) ||
         fstatvfs(s->view.fd, &disk) != 0 ||
         disk.f_bavail < (fsblkcnt_t)ROOM_TIMES * BALLAST_LEN / disk.f_frsize)
         return;
-    s->has_no_ballast = make(path) != 0;
+    if (make(path) != 0)
+        s->ballast_at_ms = now_ms + RETRY_MS;
 }
 
 bool store_drop_ballast(const struct store *s)

@@ -45,9 +45,13 @@ static int claim(struct store *to, struct error *err)
         return error_set(err, "%s: %s", to->path, strerror(errno));
     /* The other one may even have renamed what was opened here. */
     if (flock(to->file_fd, LOCK_EX | LOCK_NB) != 0 ||
-        fstat(to->file_fd, &file) != 0 || stat(to->path, &named) != 0 ||
+        fstat(to->file_fd, &file) != 0 || lstat(to->path, &named) != 0 ||
         !is_same_file(&file, &named))
         return error_set(err, "%s: another copy is being written there",
+                         to->path);
+    if (!S_ISREG(file.st_mode) || file.st_uid != geteuid() ||
+        file.st_nlink != 1)
+        return error_set(err, "%s: somebody else has put it there; remove it",
                          to->path);
     if (ftruncate(to->file_fd, 0) != 0 || fchmod(to->file_fd, 0600) != 0)
         return error_set(err, "%s: %s", to->path, strerror(errno));

@@ -25,8 +25,7 @@ struct store {
     size_t map_size;          /* bytes */
     bool is_unchecked;        /* STORE_UNCHECKED: no table is open */
     bool may_drop_ballast;    /* to be opened at all */
-    bool has_no_ballast;      /* it cannot be made, for another reason than
-                                 room */
+    int64_t ballast_at_ms;    /* monotonic; not tried to be made before */
     uint8_t secret[SIPHASH_KEY_LEN];
     atomic_bool needs_reopen; /* set by whichever thread meets the reason */
     char path[PATH_MAX];      /* of store.mdb */

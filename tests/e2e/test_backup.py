@@ -319,3 +319,30 @@ def test_who_opens_the_store_waits_for_a_compaction(data_dir):
         reader.wait(0.3)
     os.close(directory)
     assert b"tokens: 5" in reader.communicate(timeout=10)[0]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be two users")
+def test_a_file_of_somebody_else_is_not_written_to(data_dir, tmp_path):
+    """Whoever can write to the directory would own the backup."""
+    import_rows(data_dir, rows(3))
+    partial = tmp_path / "copy.mdb.partial"
+    partial.touch(mode=0o666)
+    os.chown(partial, 65534, 65534)
+    refused(run("backup", "--data", data_dir, tmp_path / "copy.mdb"),
+            "somebody else")
+    partial.unlink()
+    (tmp_path / "other").touch()
+    os.link(tmp_path / "other", partial)
+    refused(run("backup", "--data", data_dir, tmp_path / "copy.mdb"),
+            "somebody else")
+    assert (tmp_path / "other").stat().st_size == 0
+
+
+def test_a_lock_file_is_no_link(data_dir, tmp_path):
+    import_rows(data_dir, rows(3))
+    lock, victim = data_dir / "store.mdb-lock", tmp_path / "victim"
+    victim.write_text("mine")
+    lock.unlink()
+    lock.symlink_to(victim)
+    assert run("export", "--data", data_dir).returncode == 1
+    assert victim.read_text() == "mine"

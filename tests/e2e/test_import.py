@@ -454,3 +454,13 @@ def test_many_rows_beside_a_server(server_factory, tmp_path):
         assert results[0].returncode == 0, results[0].stderr
         wait_until(lambda: client.login(token(0x10000 + 49999))["type"]
                    == "auth_success")
+
+
+def test_column_names_cannot_talk_to_a_terminal(data_dir, tmp_path):
+    """C1 controls are two bytes in UTF-8."""
+    path = tmp_path / "odd.csv"
+    path.write_bytes(b"token,username,\x1b[31m\xc2\x9b31m\n%s,jane,\n"
+                     % VALID.encode())
+    done = run("import", "--data", data_dir, path)
+    assert done.returncode == 0 and "columns ignored" in done.stderr
+    assert "\x1b" not in done.stderr and "\x9b" not in done.stderr

@@ -213,6 +213,25 @@ def test_a_refused_peer_is_named(server_factory):
     assert found["reason"] == "--max-address-connections is reached"
 
 
+def test_one_limit_does_not_hide_another(server_factory):
+    """Each reason is told of; once one line in ten seconds was for all."""
+    server = server_factory("--max-connections", "3",
+                            "--max-address-connections", "2", trust=None)
+    with server.open(False), server.open(False), \
+            server.open(False, source="127.0.0.2"):
+        for source in (None, "127.0.0.2", "127.0.0.3"):
+            with pytest.raises((OSError, AssertionError, EOFError)):
+                server.open(False, source=source)
+        with pytest.raises((OSError, AssertionError, EOFError)):
+            server.open(False)
+    reasons = {e["reason"] for e in events(server, name="connection_refused")}
+    assert "--max-connections is reached" in reasons
+    with server.open(False), server.open(False):
+        with pytest.raises((OSError, AssertionError, EOFError)):
+            server.open(False)
+    server.wait_log("--max-address-connections is reached")
+
+
 def test_bad_format(data_dir):
     done = run("--data", data_dir, "--log", "xml")
     assert done.returncode == 2
@@ -245,6 +264,24 @@ def test_every_login_is_in_it(server_factory, folder):
     assert lines[-1]["result"] == "malformed"
     assert "token" not in lines[-1]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_one_player_does_not_fill_the_file(server_factory, folder):
+    """Of a second's logins over one connection a few are told of; all are
+    counted."""
+    server = server_factory("--audit", folder / "audit", trust=None)
+    begun = time.time()
+    with server.open(False) as client:
+        for _ in range(300):
+            assert client.login(VALID)["type"] == "auth_success"
+        for _ in range(100):
+            assert client.login(SECOND)["type"] == "auth_success"
+            assert client.login(VALID)["type"] == "auth_success"
+    took = int(time.time() - begun) + 2
+    time.sleep(0.2)
+    assert 2 <= len(audit_lines(folder / "audit")) <= 4 * took
+    closed = wait_events(server, "closed", 1)
+    assert closed[0]["logins"] == "500"
 
 
 def test_odd_names_and_no_token(server_factory, folder):

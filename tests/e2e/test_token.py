@@ -431,3 +431,17 @@ def latest(client, count):
         assert client.login(token(2 * i + 1))["type"] == "auth_success"
         slowest = max(slowest, time.monotonic() - begin)
     return slowest
+
+
+@pytest.mark.parametrize("when", ["1970-01-01T00:00:00Z", "0000000000"])
+def test_expiry_at_the_epoch_is_not_never(data_dir, when):
+    """Zero means never in a record; the instant itself is long past."""
+    why = complaint(data_dir, "add", "--username", "jane", "--expires", when,
+                    status=2)
+    assert "not in the future" in why
+
+
+def test_a_token_without_dashes_is_not_echoed(store):
+    bare = VALID.replace("-", "")
+    done = run("token", "revoke", "--data", store, bare)
+    assert done.returncode == 1 and bare not in done.stderr

@@ -108,6 +108,7 @@ static void forbidden_calls_kill(void **state)
         {"connect", SYS_connect, {-1}, 0},
         {"bind", SYS_bind, {-1}, 0},
         {"listen", SYS_listen, {-1}, 0},
+        {"sendto somebody", SYS_sendto, {-1, 0, 0, 0, 0, 16}, 0},
         {"sendmsg", SYS_sendmsg, {-1}, 0},
         {"recvmsg", SYS_recvmsg, {-1}, 0},
         {"ptrace", SYS_ptrace, {0}, 0},
