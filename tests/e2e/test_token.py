@@ -322,6 +322,7 @@ def test_by_user(data_dir):
     assert json.loads(command(data_dir, "delete", "--user", "u1", "--json",
                               "--dry-run"))["would_delete"] == 900
     assert command(data_dir, "delete", "--user", "u1") == "deleted 900\n"
+    assert run("verify", "--data", data_dir).returncode == 0
     left = export_rows(data_dir)
     assert {line["username"] for line in left.values()} == {"u0", "u2"}
     assert all((line["username"] == "u0") == (line["is_revoked"] == "t")
