@@ -45,8 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < TOKEN_KEY_LEN || size > TOKEN_KEY_LEN + 400)
         return 0;
     size_t len = size - TOKEN_KEY_LEN;
-    /* Without a checksum, it is as good as impossible that it fits. */
-    must(!token_decode(data + TOKEN_KEY_LEN, len, &seal, &record));
+    /* The fuzzer sees what a checksum is compared with, and may copy it. */
+    check_form(data + TOKEN_KEY_LEN, len, &seal);
 
     uint8_t *packed = malloc(len + 8);
     must(packed != NULL);
