@@ -143,6 +143,21 @@ lint-steps:
 	    $(TALLY) item $(CHECK_OUT) $$step -- tests/lint/$$step || true; \
 	done
 
+# make bench BENCH='--tokens 100000': side by side with a server of Debian's
+# libwebsockets and LMDB. It never gates.
+.PHONY: bench
+build/bench/load: tests/bench/load.c tests/bench/latency.h tests/tests.mk
+	@mkdir -p $(@D)
+	@gcc -O2 -std=gnu11 -D_GNU_SOURCE $(WARN) -o $@ $< -lssl -lcrypto
+build/bench/lws_server: tests/bench/lws_server.c tests/tests.mk
+	@mkdir -p $(@D)
+	@gcc -O3 -std=gnu11 -Wall -Wextra -o $@ $< -lwebsockets -llmdb -lcjson \
+	    -lcrypto -lssl
+bench:
+	@tools/need bench
+	@$(MAKE) --no-print-directory all build/bench/load build/bench/lws_server
+	@tests/bench/bench.py $(BENCH)
+
 # make fuzz SECONDS=60: each target for so long, new inputs into build/fuzz.
 SECONDS := 30
 build/fuzz/obj/%.o: %.c Makefile tests/tests.mk | $(GEN_H)
