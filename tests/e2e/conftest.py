@@ -491,6 +491,8 @@ def ws_login(server, tok, tls=True):
 # No test hangs, no failure is without a log
 
 def pytest_configure(config):
+    # In a shell's background it would be ignored, and so by what is started.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "limit(seconds): when to give up")
 
 
