@@ -93,9 +93,10 @@ build/vendor/%/built: build/vendor/versions vendor/vendor.mk
 	@$(MAKE) --no-print-directory -f vendor/vendor.mk VARIANT=$*
 	@touch $@
 
-.SECONDEXPANSION:
-build/vendor/musl/%.a build/vendor/san/%.a build/vendor/fuzz/%.a: $$(@D)/built
-	@:
+# A rule for each: one pattern rule of several targets would make them all.
+build/vendor/musl/%.a: build/vendor/musl/built ; @:
+build/vendor/san/%.a: build/vendor/san/built ; @:
+build/vendor/fuzz/%.a: build/vendor/fuzz/built ; @:
 
 build/versions.h: vendor/versions build/vendor/versions
 	@vendor/versions build/vendor/versions $(MUSL)/libc.so >$@
