@@ -17,14 +17,14 @@ SYS   := appender cert cert_load cert_make cert_pem clock committer entropy \
          file_io journal link log loop memory net notify passed process \
          sandbox_landlock sandbox_seccomp store store_ballast store_check \
          store_check_erase store_check_meta store_check_page store_check_tree \
-         store_copy store_edit store_import store_read store_verify timer tls \
-         tls_client user
+         store_copy store_edit store_import store_read store_stage \
+         store_verify timer tls tls_client user
 APP   := audit certificate config conn listeners lobby metrics metrics_page \
          options peers pool serve server server_accept server_cert server_conns \
          server_review server_signals session upgrade
 TOOLS := backup cert command compact counts export health import \
          import_faults import_input import_progress import_rejects import_row \
-         import_set main print restore token token_add token_edit \
+         import_set import_stage main print restore token token_add token_edit \
          token_keys token_list token_show token_view verify
 ECHO  := tests/echo/echo
 SRC   := $(wildcard $(BASE:%=src/base/%.c) $(PROTO:%=src/proto/%.c) \
@@ -74,8 +74,8 @@ COLD := $(addprefix src/app/,audit certificate config listeners metrics_page \
                              file_io journal log net notify passed process \
                              store store_ballast store_check store_check_erase \
                              store_check_meta store_copy store_edit store_import \
-                             store_verify tls_client user) \
-        $(addprefix tools/,$(filter-out import_row import_set,$(TOOLS)))
+                             store_stage store_verify tls_client user) \
+        $(addprefix tools/,$(filter-out import_row import_set import_stage,$(TOOLS)))
 $(COLD:%=build/obj/%.o): CFLAGS += -Os
 
 build/obj/%.o: %.c Makefile | $(GEN_H)

@@ -18,6 +18,7 @@
 #include "tools/import_rejects.h"
 #include "tools/import_row.h"
 #include "tools/import_set.h"
+#include "tools/import_stage.h"
 #include "tools/print.h"
 
 #include <errno.h>
@@ -60,7 +61,8 @@ struct import {
     struct import_rejects rejects;
     struct import_counts counts;
     struct import_progress progress;
-    struct store *store;         /* NULL in a dry run where there is none */
+    struct store *store; /* NULL in a dry run where there is none */
+    struct store_stage stage;
     struct store_import *into;   /* NULL in a dry run */
     uint8_t row[IMPORT_ROW_CAP]; /* holds tokens */
     uint8_t chunk[CHUNK_LEN];    /* holds tokens */
@@ -233,6 +235,7 @@ static int reject_repeats(struct import *im, struct error *err)
 {
     if (!import_set_sort(&im->set))
         return error_set(err, "%s: out of memory", im->input.name);
+    uint64_t before = im->faults.count;
     for (size_t i = 0; i < im->set.count; i++) {
         uint64_t other = import_set_repeats(&im->set, i);
         if (other == 0)
@@ -240,9 +243,12 @@ static int reject_repeats(struct import *im, struct error *err)
         struct import_place place;
         struct import_row row;
         import_set_get(&im->set, i, &row, &place);
+        import_set_mark(&im->set, i, IMPORT_ROW_DONE);
         if (reject_at(im, &place, "the same token as in line", other, err) != 0)
             return -1;
     }
+    if (im->faults.count > before)
+        import_set_drop_done(&im->set);
     return 0;
 }
 
@@ -307,8 +313,7 @@ static int take_rows(struct import *im, struct error *err)
                           im->options->dry_run ? "judging" : "writing",
                           im->set.count);
     for (size_t i = 0; i < im->set.count && rc == 0; i++) {
-        if (import_set_repeats(&im->set, i) == 0)
-            rc = take_row(im, i, err);
+        rc = take_row(im, i, err);
         if (i % SHOW_ROWS == 0)
             import_progress_show(&im->progress, i, i);
     }
@@ -333,8 +338,40 @@ static int finish(struct import *im, struct error *err)
     return -1;
 }
 
+/* returns: -1 when that is the end of it */
+static int stage_rows(struct import *im, struct error *err)
+{
+    const struct import_options *options = im->options;
+    struct import_stage st = {
+        .stage = &im->stage,
+        .set = &im->set,
+        .progress = &im->progress,
+        .may_conflict =
+            options->conflict != CONFLICT_ERROR || options->skip_invalid,
+        .skips_conflicts = options->conflict == CONFLICT_SKIP,
+    };
+
+    if (import_stage_rows(&st, err) != 0)
+        return -1;
+    im->counts = (struct import_counts){
+        .created = st.staged,
+        .unchanged = st.unchanged,
+        .skipped = st.skipped,
+    };
+    if (!st.is_hopeless)
+        return 0;
+    /* To say all that is wrong, nobody need be kept waiting. */
+    int rc = take_rows(im, err);
+    store_end_reads(im->store);
+    im->counts = (struct import_counts){0};
+    return rc;
+}
+
 static int write_rows(struct import *im, struct error *err)
 {
+    if (store_stage_open(im->store, &im->stage, err) != 0 ||
+        stage_rows(im, err) != 0)
+        return -1;
     im->into = store_import_begin(im->store, err);
     if (im->into == NULL || take_rows(im, err) != 0)
         return -1;
@@ -351,6 +388,9 @@ static int write_all(struct import *im, struct error *err)
     im->store = store_open(options->data, STORE_CREATE, options->map_size, err);
     int rc = im->store == NULL ? -1 : write_rows(im, err);
     store_import_abort(im->into);
+    if (rc != 0)
+        store_stage_undo(&im->stage);
+    store_stage_close(&im->stage);
     store_close(im->store);
     if (rc != 0)
         process_release_signals();
@@ -510,6 +550,7 @@ static int import_file(const char *path, const struct import_options *options,
     im->options = options;
     im->input.fd = -1;
     im->input.kept = -1;
+    im->stage.lock_fd = -1;
     csv_init(&im->csv, im->row, sizeof im->row);
     import_set_init(&im->set);
     import_rejects_init(&im->rejects);

@@ -9,6 +9,7 @@ struct packed {
     uint64_t line;
     uint32_t column;
     bool revoked;
+    uint8_t mark; /* enum import_mark */
     uint8_t username_len;
     char username[];
 };
@@ -94,6 +95,7 @@ bool import_set_add(struct import_set *set, const struct import_row *row,
     packed->column =
         place.column < UINT32_MAX ? (uint32_t)place.column : UINT32_MAX;
     packed->revoked = record->revoked;
+    packed->mark = IMPORT_ROW_OPEN;
     packed->username_len = record->username_len;
     memcpy(packed->username, record->username, record->username_len);
     set->len += len;
@@ -147,4 +149,24 @@ uint64_t import_set_repeats(const struct import_set *set, size_t i)
             return earlier->line;
     }
     return 0;
+}
+
+void import_set_mark(struct import_set *set, size_t i, enum import_mark mark)
+{
+    row_at(set, i)->mark = (uint8_t)mark;
+}
+
+enum import_mark import_set_mark_of(const struct import_set *set, size_t i)
+{
+    return (enum import_mark)row_at(set, i)->mark;
+}
+
+void import_set_drop_done(struct import_set *set)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < set->count; i++)
+        if (import_set_mark_of(set, i) != IMPORT_ROW_DONE)
+            set->order[kept++] = set->order[i];
+    set->count = kept;
 }

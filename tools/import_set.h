@@ -56,4 +56,14 @@ void import_set_get(const struct import_set *set, size_t i,
  */
 uint64_t import_set_repeats(const struct import_set *set, size_t i);
 
+/* What is known of a row: nothing at first. */
+enum import_mark { IMPORT_ROW_OPEN, IMPORT_ROW_NEW, IMPORT_ROW_DONE };
+
+/* needs: i < set->count */
+void import_set_mark(struct import_set *set, size_t i, enum import_mark mark);
+enum import_mark import_set_mark_of(const struct import_set *set, size_t i);
+
+/* Leave out the rows that are done; the others keep their order. */
+void import_set_drop_done(struct import_set *set);
+
 #endif

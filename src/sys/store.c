@@ -300,6 +300,8 @@ static int check_meta(struct store *s, MDB_txn *txn, struct error *err)
         value.mv_size != sizeof s->secret)
         return store_explain(s, MDB_CORRUPTED, "read its checksum key", err);
     memcpy(s->secret, value.mv_data, sizeof s->secret);
+    if (store_get_staged(s, txn, &s->staged) != 0)
+        return store_explain(s, MDB_CORRUPTED, "read what is staged", err);
     return 0;
 }
 

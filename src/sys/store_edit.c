@@ -66,8 +66,9 @@ struct step {
     struct store *s;
     struct store_edit *edit;
     MDB_txn *txn;
-    struct store_guard guard;    /* for STORE_REVOKE */
-    struct store_eraser eraser;  /* for STORE_DELETE */
+    struct store_guard guard;   /* for STORE_REVOKE */
+    struct store_eraser eraser; /* for STORE_DELETE */
+    struct store_staged staged;
     struct store_edit now;       /* what comes of this one */
     struct sort_pair rows[STEP]; /* key: of a deleted token */
     size_t row_count;
@@ -128,6 +129,14 @@ static int erase(struct step *step, MDB_val *key,
     return 0;
 }
 
+static bool is_meant(const struct step *step, const struct token_record *record)
+{
+    const struct store_edit *edit = step->edit;
+
+    return store_is_staged(&step->staged, record->row) == edit->of_staged &&
+           (edit->is_meant == NULL || edit->is_meant(edit->ctx, record));
+}
+
 static int change(struct step *step, const uint8_t *name)
 {
     struct token_seal seal = {.key = name, .secret = step->s->secret};
@@ -148,7 +157,7 @@ static int change(struct step *step, const uint8_t *name)
         step->now.damaged++;
         return 0;
     }
-    if (edit->is_meant != NULL && !edit->is_meant(edit->ctx, &record)) {
+    if (!is_meant(step, &record)) {
         step->now.absent++;
         return 0;
     }
@@ -194,6 +203,8 @@ static int run_step(struct step *step, const uint8_t (*keys)[TOKEN_KEY_LEN],
     if (rc != 0)
         return rc;
     rc = open_guards(step);
+    if (rc == 0)
+        rc = store_get_staged(step->s, step->txn, &step->staged);
     if (rc == 0)
         rc = change_some(step, keys, count, handled);
     if (rc == 0 && step->now.done > 0)

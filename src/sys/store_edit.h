@@ -30,6 +30,7 @@ struct store_edit {
     /* Asked again right before the change; NULL: all are meant. */
     bool (*is_meant)(const void *ctx, const struct token_record *record);
     const void *ctx;
+    bool of_staged; /* meant is what is staged (store_stage.h), no token */
 
     uint64_t done;        /* tokens */
     uint64_t already;     /* revoked before */

@@ -13,19 +13,25 @@
 #include <lmdb.h>
 #include <stdatomic.h>
 
+/* Row numbers that an import has taken for what does not count yet. */
+struct store_staged {
+    uint64_t first, end; /* none when they are the same */
+};
+
 struct store {
     MDB_env *env; /* NULL after a reopen that failed */
     MDB_dbi meta, tokens, journal, last_used;
-    MDB_txn *reader;          /* store_find's transaction: begun, or reset */
-    bool reading;             /* is it begun? */
-    int file_fd;              /* of store.mdb, and locked; or -1 */
-    struct store_meta newest; /* as store_check_meta found it */
-    struct store_view view;   /* of the same file */
-    struct store_tree tree;   /* tokens, of that transaction */
-    size_t map_size;          /* bytes */
-    bool is_unchecked;        /* STORE_UNCHECKED: no table is open */
-    bool may_drop_ballast;    /* to be opened at all */
-    int64_t ballast_at_ms;    /* monotonic; not tried to be made before */
+    MDB_txn *reader;            /* store_find's transaction: begun, or reset */
+    bool reading;               /* is it begun? */
+    int file_fd;                /* of store.mdb, and locked; or -1 */
+    struct store_meta newest;   /* as store_check_meta found it */
+    struct store_view view;     /* of the same file */
+    struct store_tree tree;     /* tokens, of that transaction */
+    struct store_staged staged; /* likewise */
+    size_t map_size;            /* bytes */
+    bool is_unchecked;          /* STORE_UNCHECKED: no table is open */
+    bool may_drop_ballast;      /* to be opened at all */
+    int64_t ballast_at_ms;      /* monotonic; not tried to be made before */
     uint8_t secret[SIPHASH_KEY_LEN];
     atomic_bool needs_reopen; /* set by whichever thread meets the reason */
     char path[PATH_MAX];      /* of store.mdb */
@@ -104,11 +110,45 @@ int store_note_change(const struct store *s, MDB_txn *txn);
 /* How often was that? 0 at first. returns: an LMDB result */
 int store_get_revision(const struct store *s, MDB_txn *txn, uint64_t *revision);
 
-#define META_MAGIC    "magic"
-#define META_VERSION  "version"
-#define META_SECRET   "secret"
-#define META_NEXT_ROW "next_row"
-#define META_REVISION "revision"
+/* As store_scan, of what is staged, and of damaged records. */
+int store_scan_staged(struct store *s, const uint8_t *from, store_visit *visit,
+                      void *ctx, struct error *err);
+
+/*
+ * A step of staging: a transaction that puts rows, with numbers from next_row
+ * on, and leaves all else alone; to be ended as an import, or by:
+ */
+struct store_import *store_step_begin(struct store *s, uint64_t next_row,
+                                      struct error *err);
+
+/* STORE_IMPORT_CONFLICT: the key is there, and nothing was done. */
+enum store_import_result store_step_put(struct store_import *step,
+                                        const struct store_row *row,
+                                        struct error *err);
+
+/* As store_import_commit. out: *next_row after those that were put */
+int store_step_commit(struct store_import *step, uint64_t *next_row,
+                      struct error *err);
+
+/* The rows that are staged (store_stage.h). returns: an LMDB result */
+int store_get_staged(const struct store *s, MDB_txn *txn,
+                     struct store_staged *staged);
+int store_put_staged(const struct store *s, MDB_txn *txn,
+                     const struct store_staged *staged);
+
+static inline bool store_is_staged(const struct store_staged *staged,
+                                   uint64_t row)
+{
+    return row >= staged->first && row < staged->end;
+}
+
+#define META_MAGIC        "magic"
+#define META_VERSION      "version"
+#define META_SECRET       "secret"
+#define META_NEXT_ROW     "next_row"
+#define META_REVISION     "revision"
+#define META_STAGED_FIRST "staged_first"
+#define META_STAGED_END   "staged_end"
 
 #define STORE_MAGIC_TEXT "openchampps store" /* with its NUL */
 enum { STORE_FORMAT = 2 };

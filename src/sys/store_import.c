@@ -1,7 +1,10 @@
 /*
  * Importing: one write transaction, so that a reader sees all of it or none.
+ * A step of what is staged before it is such a transaction too, with row
+ * numbers of its own.
  */
 #include "sys/store_env.h"
+#include "sys/store_stage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -246,13 +249,23 @@ static void free_import(struct store_import *im)
     free(im);
 }
 
-int store_import_commit(struct store_import *im, struct error *err)
+/* What is staged counts from now on. */
+static int count_staged(struct store_import *im)
+{
+    const struct store_staged none = {0, 0};
+    struct store_staged staged;
+    int rc = store_get_staged(im->s, im->txn, &staged);
+
+    if (rc != 0 || staged.first == staged.end)
+        return rc;
+    im->has_changes = true;
+    return store_put_staged(im->s, im->txn, &none);
+}
+
+static int commit(struct store_import *im, int rc, struct error *err)
 {
     struct store *s = im->s;
-    int rc = store_put_number(s, im->txn, META_NEXT_ROW, im->next_row);
 
-    if (rc == 0 && im->has_changes)
-        rc = store_note_change(s, im->txn);
     if (rc != 0) {
         store_import_abort(im);
         return store_explain(s, rc, "write", err);
@@ -261,6 +274,17 @@ int store_import_commit(struct store_import *im, struct error *err)
     /* A cursor of a write transaction must be closed before it ends. */
     free_import(im);
     return store_commit(s, txn, err);
+}
+
+int store_import_commit(struct store_import *im, struct error *err)
+{
+    int rc = store_put_number(im->s, im->txn, META_NEXT_ROW, im->next_row);
+
+    if (rc == 0)
+        rc = count_staged(im);
+    if (rc == 0 && im->has_changes)
+        rc = store_note_change(im->s, im->txn);
+    return commit(im, rc, err);
 }
 
 void store_import_abort(struct store_import *im)
@@ -272,4 +296,40 @@ void store_import_abort(struct store_import *im)
     im->tokens = NULL;
     mdb_txn_abort(im->txn);
     free_import(im);
+}
+
+/* --- Steps --- */
+
+struct store_import *store_step_begin(struct store *s, uint64_t next_row,
+                                      struct error *err)
+{
+    struct store_import *step = store_import_begin(s, err);
+
+    if (step != NULL)
+        step->next_row = next_row;
+    return step;
+}
+
+enum store_import_result store_step_put(struct store_import *step,
+                                        const struct store_row *row,
+                                        struct error *err)
+{
+    MDB_val value;
+    int rc = guard_token(step, row->key);
+
+    if (rc == 0)
+        rc = insert(step, row, put_flags(step, row->key), &value);
+    if (rc == 0)
+        return STORE_IMPORT_CREATED;
+    if (rc == MDB_KEYEXIST)
+        return STORE_IMPORT_CONFLICT;
+    explain(step, rc, "write", err);
+    return STORE_IMPORT_FAILED;
+}
+
+int store_step_commit(struct store_import *step, uint64_t *next_row,
+                      struct error *err)
+{
+    *next_row = step->next_row;
+    return commit(step, 0, err);
 }

@@ -15,6 +15,8 @@ static int begin_reads(struct store *s, struct error *err)
     if (rc != 0)
         return store_explain(s, rc, "read", err);
     rc = store_tree_open(s, s->reader, STORE_TOKENS, &s->tree);
+    if (rc == 0)
+        rc = store_get_staged(s, s->reader, &s->staged);
     if (rc != 0) {
         mdb_txn_reset(s->reader);
         return store_explain(s, rc, "read", err);
@@ -66,7 +68,10 @@ enum store_found store_find(struct store *s, const uint8_t key[TOKEN_KEY_LEN],
     case STORE_SEEK_FOUND:
         break;
     }
-    return decode(s, name, value, record) ? STORE_FOUND : STORE_DAMAGED;
+    if (!decode(s, name, value, record))
+        return STORE_DAMAGED;
+    return store_is_staged(&s->staged, record->row) ? STORE_ABSENT
+                                                    : STORE_FOUND;
 }
 
 int store_revision(struct store *s, uint64_t *revision, struct error *err)
@@ -165,8 +170,10 @@ enum { CHECK_ALL_AFTER = 4096 };
 struct listing {
     struct store *s;
     bool has_uses;  /* are last uses asked for? */
+    bool of_staged; /* what is staged is asked for, instead of tokens */
     size_t lookups; /* of them */
     struct store_tree tokens, last_used;
+    struct store_staged staged;
     struct journal_uses uses;
     store_visit *visit;
     void *ctx;
@@ -226,6 +233,8 @@ static bool list_one(void *ctx, struct span key, struct span value)
     struct store_listed token = {.key = key.ptr};
 
     if (decode(l->s, key, value, &record)) {
+        if (store_is_staged(&l->staged, record.row) != l->of_staged)
+            return true;
         if (l->has_uses)
             token.last_used = find_last_used(l, record.row);
         token.record = &record;
@@ -270,6 +279,8 @@ static int list_from(struct listing *l, MDB_txn *txn, const uint8_t *from)
     struct store_damage damage;
     int rc = store_tree_open(l->s, txn, STORE_TOKENS, &l->tokens);
 
+    if (rc == 0)
+        rc = store_get_staged(l->s, txn, &l->staged);
     if (rc == 0 && l->has_uses)
         rc = open_uses(l, txn);
     if (rc != 0)
@@ -312,6 +323,14 @@ int store_scan(struct store *s, const uint8_t *from, store_visit *visit,
                void *ctx, struct error *err)
 {
     struct listing l = {.s = s, .visit = visit, .ctx = ctx};
+
+    return list(&l, from, err);
+}
+
+int store_scan_staged(struct store *s, const uint8_t *from, store_visit *visit,
+                      void *ctx, struct error *err)
+{
+    struct listing l = {.s = s, .of_staged = true, .visit = visit, .ctx = ctx};
 
     return list(&l, from, err);
 }

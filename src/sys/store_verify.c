@@ -14,10 +14,20 @@
 enum { KEY_TEXT = 24, ENTRY_MAX = 32 /* bytes */ };
 
 /* Of meta, in the order of its keys. */
-enum which { MAGIC, NEXT_ROW, REVISION, SECRET, VERSION, ENTRIES };
+enum which {
+    MAGIC,
+    NEXT_ROW,
+    REVISION,
+    SECRET,
+    STAGED_END,
+    STAGED_FIRST,
+    VERSION,
+    ENTRIES
+};
 
 static const char *const entry_names[ENTRIES] = {
-    META_MAGIC, META_NEXT_ROW, META_REVISION, META_SECRET, META_VERSION};
+    META_MAGIC,      META_NEXT_ROW,     META_REVISION, META_SECRET,
+    META_STAGED_END, META_STAGED_FIRST, META_VERSION};
 
 /* Numbers come before the secret that seals them: all are kept. */
 struct entry {
@@ -32,9 +42,11 @@ struct verification {
     struct entry entries[ENTRIES];
     bool has_judged_entries;
     const uint8_t *secret;
-    uint64_t next_row;  /* 0 = not known */
+    uint64_t next_row; /* 0 = not known */
+    struct store_staged staged;
     uint64_t meta_page; /* the last one seen */
     bool is_stopped;    /* by whom it is for */
+    bool is_staged;     /* the record at hand */
 };
 
 /* --- Faults --- */
@@ -114,7 +126,26 @@ static const char *check_entry(struct verification *v, enum which which,
         return "its checksum is wrong";
     if (which == NEXT_ROW)
         v->next_row = number;
+    if (which == STAGED_END)
+        v->staged.end = number;
+    if (which == STAGED_FIRST)
+        v->staged.first = number;
     return NULL;
+}
+
+/* Has it been written yet, by right? */
+static bool is_due(const struct verification *v, enum which which)
+{
+    switch (which) {
+    case REVISION:
+        return false;
+    case STAGED_END:
+        return v->entries[STAGED_FIRST].is_there;
+    case STAGED_FIRST:
+        return v->entries[STAGED_END].is_there;
+    default:
+        return true;
+    }
 }
 
 static bool judge_entry(struct verification *v, enum which which)
@@ -126,11 +157,14 @@ static bool judge_entry(struct verification *v, enum which which)
                                   {entry->bytes, entry->len}};
     const char *what = "it is missing";
 
-    if (!entry->is_there && which == REVISION)
-        return true; /* nobody has changed it yet */
+    if (!entry->is_there && !is_due(v, which))
+        return true;
     if (entry->is_there)
         what = check_entry(v, which, record.value);
-    return what == NULL ? pass_on(v, &record) : tell_record(v, &record, what);
+    if (what != NULL)
+        return tell_record(v, &record, what);
+    /* What is staged is not passed on either. */
+    return which == STAGED_END || which == STAGED_FIRST || pass_on(v, &record);
 }
 
 /* When all of meta has been seen. */
@@ -180,6 +214,11 @@ static const char *check_token(struct verification *v,
     if (!token_decode(record->value.ptr, record->value.len, &seal, &token))
         return "its checksum is wrong";
     note_row(v, token.row);
+    v->is_staged = store_is_staged(&v->staged, token.row);
+    if (v->is_staged) {
+        v->counts->staged++;
+        return NULL;
+    }
     v->counts->tokens++;
     v->counts->revoked += token.revoked;
     v->counts->expired +=
@@ -237,8 +276,11 @@ static bool take_record(void *ctx, const struct store_record *record)
         return keep_entry(v, record);
     if (!judge_entries(v))
         return false;
+    v->is_staged = false;
     const char *what = check_record(v, record);
-    return what == NULL ? pass_on(v, record) : tell_record(v, record, what);
+    if (what != NULL)
+        return tell_record(v, record, what);
+    return v->is_staged || pass_on(v, record);
 }
 
 /* --- All of it --- */

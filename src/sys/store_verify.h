@@ -10,6 +10,7 @@
 /* What one snapshot holds. Records that do not verify are not counted. */
 struct store_counts {
     uint64_t tokens, expired, revoked; /* the last two are among the first */
+    uint64_t staged; /* rows of an import that has not ended (store_stage.h) */
     uint64_t last_uses;                /* rows of last_used */
     uint64_t journal_records, touches; /* these are what those hold */
     uint64_t pages, free_pages, bytes; /* the second is among the first */

@@ -11,8 +11,9 @@ import pytest
 
 import logins
 from conftest import (BINARY, EXPIRED, NIL, REPO, REVOKED, SECOND, TOKEN_TEXT,
-                      VALID, child_env, row, run, soon, summary, token,
-                      wait_until, write_csv)
+                      VALID, child_env, export_rows, hash_of, row, run, soon,
+                      summary, token, wait_until, write_csv)
+from strace import needs_strace
 
 DATA = pathlib.Path(__file__).resolve().parent / "data"
 HEADER = "token,username,created_at,expires_at,last_used_at,is_revoked\n"
@@ -454,6 +455,108 @@ def test_many_rows_beside_a_server(server_factory, tmp_path):
         assert results[0].returncode == 0, results[0].stderr
         wait_until(lambda: client.login(token(0x10000 + 49999))["type"]
                    == "auth_success")
+
+
+def counts(data):
+    return json.loads(run("verify", "--data", data, "--json").stdout)
+
+
+@pytest.fixture
+def beside(server_factory, tmp_path):
+    """A server with two tokens, and a file of 60,000 others."""
+    server = server_factory(plain=False, rows=[row(VALID, "jane.doe"),
+                                               row(token(2), "jane.doe")])
+    path = tmp_path / "many.csv"
+    write_csv(path, [row(token(0x10000 + n), "player%d" % n)
+                     for n in range(60000)])
+    return server, path
+
+
+def kill_in_commit(number, data, path):
+    """In the commits before it stages some; the last one of all is its own."""
+    subprocess.run(
+        ["strace", "-qq", "-o", "/dev/null", "-P", data / "store.mdb", "-e",
+         "trace=fdatasync", "-e",
+         f"inject=fdatasync:signal=KILL:when={number}",
+         BINARY, "import", "--data", data, path], env=child_env(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30)
+
+
+@needs_strace
+@pytest.mark.limit(120)
+def test_killed_beside_a_server(beside, tmp_path):
+    """What it has written by then counts for nobody, and the next one deletes
+    it."""
+    server, path = beside
+    kill_in_commit(3, server.data, path)
+    assert counts(server.data)["tokens"] == 2
+    assert 0 < counts(server.data)["staged"] < 60000
+    assert len(export_rows(server.data)) == 2
+    some = token(0x10000)
+    with server.open(token=VALID) as client:
+        assert client.login(some)["type"] == "auth_error"
+    copy = tmp_path / "copy.mdb"
+    assert run("backup", "--data", server.data, copy).returncode == 0
+    answer = json.loads(run("verify", copy, "--json").stdout)
+    assert answer["tokens"] == 2 and answer["staged"] == 0
+    accepts(server.data, HEADER + f"{token(5)},another,,,,\n", 1)
+    assert counts(server.data)["staged"] == 0
+    assert counts(server.data)["tokens"] == 3
+    accepts(server.data, path.read_text(), 60000)
+    with server.open(token=VALID) as client:
+        assert client.login(some)["payload"]["username"] == "player0"
+
+
+@pytest.mark.limit(120)
+def test_conflict_beside_a_server(beside):
+    """It is found before anything is written."""
+    server, path = beside
+    with open(path, "a") as file:
+        file.write(f"{VALID},somebody else,,,,,f\n")
+    result = run("import", "--data", server.data, path)
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
+        f"{path}:60002:1: column token: is in the store already, with "
+        "another record",
+        f"openchampps import: {path}: 1 bad row, nothing was imported"]
+    assert counts(server.data)["staged"] == 0
+    assert len(export_rows(server.data)) == 2
+
+
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("what", ["skip", "replace"])
+def test_other_records_beside_a_server(beside, what):
+    server, path = beside
+    with open(path, "a") as file:
+        file.write(f"{VALID},somebody else,,,,,f\n{token(2)},another,,,,,f\n")
+    result = run("import", "--data", server.data, "--on-conflict", what, path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == (
+        f"{path}: created 60000, replaced {2 * (what == 'replace')}, unchanged "
+        f"0, skipped {2 * (what == 'skip')}, rejected 0\n")
+    exported = export_rows(server.data)
+    assert exported[hash_of(VALID)]["username"] == (
+        "somebody else" if what == "replace" else "jane.doe")
+    assert len(exported) == 60002
+    assert counts(server.data)["tokens"] == 60002
+
+
+@pytest.mark.limit(120)
+def test_again_beside_a_server(beside):
+    """Rows that change nothing, some new ones, and a newer last use."""
+    server, path = beside
+    rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(rows[:40001]))
+    assert run("import", "--data", server.data, path).returncode == 0
+    newest = rows[7].replace(",,,f", ",,2026-11-01 12:00:00,f")
+    assert newest != rows[7]
+    path.write_text("".join(rows[:7] + [newest] + rows[8:]))
+    result = run("import", "--data", server.data, path)
+    assert result.stdout == summary(path, created=20000, unchanged=40000)
+    assert counts(server.data)["tokens"] == 60002
+    used = [line["last_used_at"] for line in export_rows(server.data).values()
+            if line["last_used_at"]]
+    assert used == ["2026-11-01T12:00:00Z"]
 
 
 def test_column_names_cannot_talk_to_a_terminal(data_dir, tmp_path):

@@ -358,6 +358,29 @@ static void test_set_sorts(void **state)
     assert_int_equal(set.count, 0);
 }
 
+static void test_set_drops_what_is_done(void **state)
+{
+    struct import_set set;
+
+    (void)state;
+    import_set_init(&set);
+    for (uint64_t i = 0; i < 300; i++) {
+        add(&set, i, 0, i);
+        assert_int_equal(import_set_mark_of(&set, i), IMPORT_ROW_OPEN);
+        if (i % 3 != 0)
+            import_set_mark(&set, i,
+                            i % 3 == 1 ? IMPORT_ROW_DONE : IMPORT_ROW_NEW);
+    }
+    import_set_drop_done(&set);
+    assert_int_equal(set.count, 200);
+    for (size_t i = 0; i < 200; i += 2) {
+        expect_row(&set, i, i / 2 * 3);
+        expect_row(&set, i + 1, i / 2 * 3 + 2);
+        assert_int_equal(import_set_mark_of(&set, i + 1), IMPORT_ROW_NEW);
+    }
+    import_set_fini(&set);
+}
+
 static void test_set_finds_repeats(void **state)
 {
     struct import_set set;
@@ -545,6 +568,7 @@ int main(void)
         cmocka_unit_test_setup(test_bad_times, use_full_header),
         cmocka_unit_test_setup(test_field_count, use_full_header),
         cmocka_unit_test(test_set_sorts),
+        cmocka_unit_test(test_set_drops_what_is_done),
         cmocka_unit_test(test_set_finds_repeats),
         cmocka_unit_test(test_faults_are_in_order),
         cmocka_unit_test(test_faults_keep_the_first),
