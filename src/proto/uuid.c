@@ -8,33 +8,34 @@ static bool has_hyphen(size_t i)
     return i == 4 || i == 6 || i == 8 || i == 10;
 }
 
-/* Value of a hex digit, or -1. */
-static int hex_value(uint8_t c)
+/* Value of a hex digit; *is_bad is set for others. Without branches: which
+ * digits there are is chance, and nobody's business. */
+static unsigned hex_value(uint8_t c, unsigned *is_bad)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = ascii_lower(c);
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return -1;
+    unsigned is_digit = c - (unsigned)'0' < 10;
+    unsigned is_letter = (c | 0x20U) - 'a' < 6;
+
+    *is_bad |= ~(is_digit | is_letter) & 1;
+    return (c & 15U) + 9 * is_letter;
 }
 
 bool uuid_parse(struct span text, uint8_t out[UUID_LEN])
 {
     uint8_t bytes[UUID_LEN];
     const uint8_t *p = text.ptr;
+    unsigned is_bad = 0;
 
     if (text.len != UUID_TEXT_LEN)
         return false;
     for (size_t i = 0; i < UUID_LEN; i++) {
-        if (has_hyphen(i) && *p++ != '-')
-            return false;
-        int high = hex_value(*p++);
-        int low = hex_value(*p++);
-        if (high < 0 || low < 0)
-            return false;
+        if (has_hyphen(i))
+            is_bad |= *p++ != '-';
+        unsigned high = hex_value(*p++, &is_bad);
+        unsigned low = hex_value(*p++, &is_bad);
         bytes[i] = (uint8_t)(high << 4 | low);
     }
+    if (is_bad)
+        return false;
     memcpy(out, bytes, UUID_LEN);
     return true;
 }
