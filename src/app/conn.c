@@ -10,7 +10,7 @@
 enum {
     /* A connection's share of a turn: whoever sends much waits for others. */
     BYTES_PER_TURN = 1024, /* of plaintext; some 10 logins, 0.1 ms */
-    /* BearSSL takes a record in two reads: its header, then its body. */
+    /* BearSSL takes a record in two steps: its header, then its body. */
     READS_PER_TURN = 16,
     /* A session that moves nothing for so long gives its memory back. */
     REST_MS = 1000,
@@ -271,7 +271,7 @@ void conn_pump(struct conn *c, int64_t now_ms)
 bool conn_has_more(struct conn *c)
 {
     return c->state == CONN_CARRY && session_wants_input(&c->session) &&
-           (link_input(&c->link).len > 0 ||
+           (link_input(&c->link).len > 0 || link_holds_input(&c->link) ||
             (c->link.has_ended && !session_is_done(&c->session)));
 }
 

@@ -67,7 +67,7 @@ static const uint8_t *send_bytes(struct link *l, size_t *len)
 /* An orderly end of TLS is the end of the input; any other one is an error. */
 static enum link_result check_tls(struct link *l)
 {
-    if (l->tls == NULL || !tls_is_closed(l->tls))
+    if (!tls_is_closed(l->tls))
         return LINK_MOVED;
     l->has_ended = true;
     return tls_error(l->tls) == 0 ? LINK_ENDED : LINK_BROKEN;
@@ -123,6 +123,74 @@ void link_send_raw(struct link *l, struct span data)
     (void)n; /* the peer may be gone; it is told for its own good */
 }
 
+/* returns: LINK_MOVED with *len, from 1 to cap */
+static enum link_result read_socket(struct link *l, uint8_t *space, size_t cap,
+                                    size_t *len)
+{
+    /* A read that came short has told that the next one would get nothing. */
+    if (l->is_drained) {
+        l->is_drained = false;
+        return LINK_BLOCKED;
+    }
+    ssize_t n = recv(l->fd, space, cap, 0);
+    if (n == 0) {
+        l->has_ended = true;
+        return LINK_ENDED;
+    }
+    if (n < 0)
+        return socket_result(l, n);
+    l->has_received = true;
+    l->received += (size_t)n;
+    l->is_drained = (size_t)n < cap;
+    *len = (size_t)n;
+    return LINK_MOVED;
+}
+
+static enum link_result receive_plain(struct link *l, uint8_t *space,
+                                      size_t room)
+{
+    size_t len;
+    enum link_result result = read_socket(l, space, room, &len);
+
+    if (result == LINK_MOVED)
+        buf_commit(&l->in, len);
+    return result;
+}
+
+static size_t ahead_len(const struct link *l)
+{
+    return l->ahead_end - l->ahead_first;
+}
+
+static void take_ahead(struct link *l, uint8_t *space, size_t room)
+{
+    size_t len = ahead_len(l) < room ? ahead_len(l) : room;
+
+    memcpy(space, l->ahead + l->ahead_first, len);
+    l->ahead_first += len;
+    tls_cipher_received(l->tls, len);
+}
+
+static enum link_result receive_tls(struct link *l, uint8_t *space, size_t room)
+{
+    enum link_result result = LINK_MOVED;
+    size_t len;
+
+    if (ahead_len(l) == 0 && room >= LINK_AHEAD_LEN) {
+        result = read_socket(l, space, room, &len);
+        if (result == LINK_MOVED)
+            tls_cipher_received(l->tls, len);
+    } else {
+        if (ahead_len(l) == 0) {
+            l->ahead_first = l->ahead_end = 0;
+            result = read_socket(l, l->ahead, LINK_AHEAD_LEN, &l->ahead_end);
+        }
+        if (result == LINK_MOVED)
+            take_ahead(l, space, room);
+    }
+    return result == LINK_MOVED ? check_tls(l) : result;
+}
+
 enum link_result link_receive(struct link *l)
 {
     if (l->wants_header)
@@ -133,20 +201,8 @@ enum link_result link_receive(struct link *l)
 
     if (room == 0 || space == NULL)
         return LINK_BLOCKED;
-    ssize_t n = recv(l->fd, space, room, 0);
-    if (n == 0) {
-        l->has_ended = true;
-        return LINK_ENDED;
-    }
-    if (n < 0)
-        return socket_result(l, n);
-    l->has_received = true;
-    l->received += (size_t)n;
-    if (l->tls == NULL)
-        buf_commit(&l->in, (size_t)n);
-    else
-        tls_cipher_received(l->tls, (size_t)n);
-    return check_tls(l);
+    return l->tls == NULL ? receive_plain(l, space, room)
+                          : receive_tls(l, space, room);
 }
 
 enum link_result link_send(struct link *l)
@@ -189,6 +245,11 @@ bool link_wants_receive(struct link *l)
     if (l->wants_header)
         return true;
     return !l->has_ended && receive_space(l, &room) != NULL && room > 0;
+}
+
+bool link_holds_input(struct link *l)
+{
+    return ahead_len(l) > 0 && link_wants_receive(l);
 }
 
 /* --- The plaintext side --- */

@@ -20,10 +20,17 @@ enum link_result {
     LINK_BROKEN   /* socket or TLS error; see link_failure */
 };
 
+enum { LINK_AHEAD_LEN = 512 /* bytes; a few logins */ };
+
 struct link {
-    int fd;                     /* non-blocking socket */
-    struct tls_conn *tls;       /* NULL: plain */
-    struct buf in, out;         /* plain only */
+    int fd;               /* non-blocking socket */
+    struct tls_conn *tls; /* NULL: plain */
+    struct buf in, out;   /* plain only */
+    /* TLS only: what was read beyond what BearSSL asks for, which is first a
+     * record's header and then its body. */
+    size_t ahead_first, ahead_end;
+    uint8_t ahead[LINK_AHEAD_LEN];
+    bool is_drained;            /* the last read left nothing in the kernel */
     uint64_t received, sent;    /* bytes of the socket */
     int socket_error;           /* errno of what broke it; 0 = none */
     bool has_ended;             /* the peer sends no more */
@@ -62,7 +69,7 @@ void link_send_raw(struct link *l, struct span data);
 /* Close the socket at once and wipe the keys. */
 void link_shut(struct link *l);
 
-/* Move bytes from, or to, the kernel, with one system call. */
+/* Move bytes from, or to, the kernel, with one system call or none. */
 enum link_result link_receive(struct link *l);
 enum link_result link_send(struct link *l);
 
@@ -94,6 +101,9 @@ enum link_result link_discard(struct link *l);
 /* Has the link bytes for the kernel, or space for bytes from it? */
 bool link_wants_send(struct link *l);
 bool link_wants_receive(struct link *l);
+
+/* Could link_receive move bytes without the kernel having any more? */
+bool link_holds_input(struct link *l);
 
 /* Why it broke, as name and number for the log. returns: the name, static */
 const char *link_failure(const struct link *l, int *number);

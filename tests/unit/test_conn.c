@@ -328,7 +328,8 @@ static void half_close(void **state)
     say_text("one");
     say_text("two");
     shutdown(peer, SHUT_WR);
-    /* No turn more than that: nobody is left to wait for. */
+    /* No turn more than those: nobody is left to wait for. */
+    conn_pump(&c, now);
     conn_pump(&c, now);
     assert_int_equal(c.state, CONN_DEAD);
     read_all();
