@@ -9,6 +9,7 @@ crashes or hangs; afterwards /ready is 200 again by itself, and every login
 that was answered is on the disk.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -107,6 +108,113 @@ def test_serving(server_factory):
                         serving.run(["%s:error=%s:when=%d%s"
                                      % (call, code, n, more)])
         serving.end()
+
+
+# Import beside a server
+
+class Importing:
+    """Imports into one live store, each of rows of its own, each with a fault:
+    all of its rows count or none, and the next import clears up."""
+
+    ROWS = 1500
+
+    def __init__(self, server, folder, cases):
+        self.server, self.cases = server, cases
+        self.path = folder / "rows.csv"
+        self.first = 0x100000
+        self.tokens = self.counts()["tokens"]
+
+    def counts(self):
+        return json.loads(e2e.run("verify", "--data", self.server.data,
+                                  "--json").stdout)
+
+    def write_rows(self):
+        self.first += self.ROWS
+        e2e.write_csv(self.path, [e2e.row(e2e.token(self.first + i), "new")
+                                  for i in range(self.ROWS)])
+
+    def import_rows(self, *strace):
+        try:
+            return subprocess.run(
+                [*strace, str(e2e.BINARY), "import", "--data",
+                 str(self.server.data), str(self.path)], timeout=20,
+                stdin=subprocess.DEVNULL, capture_output=True,
+                env=e2e.child_env())
+        except subprocess.TimeoutExpired:
+            return None
+
+    def count_calls(self, scratch):
+        self.write_rows()
+        trace = scratch / "trace"
+        calls = ",".join(DISK_CALLS + LOCK_CALLS)
+        done = self.import_rows("strace", "-f", "-q", "-o", str(trace), "-e",
+                                "trace=" + calls)
+        assert done.returncode == 0, done.stderr
+        self.tokens += self.ROWS
+        return faults.count_calls(trace.read_text(encoding="latin-1"))
+
+    def run(self, inject):
+        self.cases.case()
+        self.write_rows()
+        done = self.import_rows("strace", "-qq", "-o", os.devnull, "-e",
+                                "trace=" + inject.partition(":")[0], "-e",
+                                "inject=" + inject)
+        if done is None:
+            self.cases.blame("hung", inject)
+        else:
+            self.judge(done, inject)
+        self.import_again(inject)
+
+    def judge(self, done, where):
+        lines = done.stderr.decode().splitlines()
+        if done.returncode not in (0, 1):
+            self.cases.blame("crashed", "%s: status %d" % (
+                where, done.returncode))
+        elif done.returncode == 0 and lines or len(lines) > 1 or (
+                done.returncode == 1 and not lines and "writev" not in where):
+            self.cases.blame("wrong", "%s: status %d, %r" % (
+                where, done.returncode, lines))
+        came = self.counts()["tokens"] - self.tokens
+        if came not in (0, self.ROWS) or (done.returncode == 0
+                                          and came != self.ROWS):
+            self.cases.blame("wrong", "%s: status %d, %d rows" % (
+                where, done.returncode, came))
+
+    def import_again(self, where):
+        done = self.import_rows()
+        self.tokens += self.ROWS
+        counts = self.counts()
+        if done is None or done.returncode != 0 or counts["staged"] != 0 \
+                or counts["tokens"] != self.tokens:
+            self.cases.blame("wrong", "%s: again: %r, %r" % (
+                where, done, counts))
+        try:
+            with self.server.open(tls=False) as client:
+                answer = client.login(e2e.token(self.first))["type"]
+        except faults.GONE as problem:
+            answer = problem
+        if answer != "auth_success":
+            self.cases.blame("wrong", "%s: login: %r" % (where, answer))
+
+
+@needs_strace
+@pytest.mark.limit(900)
+def test_import_beside_a_server(server_factory, tmp_path):
+    rng = faults.chance("import beside a server")
+    with faults.Cases("n-th call fails in import, live server") as cases:
+        importing = Importing(server_factory(rows=ROWS), tmp_path, cases)
+        counts = importing.count_calls(tmp_path)
+        print(dict(counts))
+        assert counts["fdatasync"] >= 3, "nothing was staged"
+        # The first ones are about the standard descriptors; and writev is how
+        # the reason is written, too.
+        for call in DISK_CALLS + LOCK_CALLS:
+            first = 4 if call == "fcntl" else 1
+            for n in range(first, counts[call] + 1):
+                for code in codes_of(call, rng):
+                    for more in ("", "+"):
+                        importing.run("%s:error=%s:when=%d%s" % (
+                            call, code, n, more))
 
 
 PANIC = "pwrite64:error=EIO:when=1+"
