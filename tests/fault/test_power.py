@@ -186,56 +186,76 @@ def folded_rows(data):
 IMPORT_ROWS = 3000
 
 
+class Import:
+    """An import under strace; before: rows that are there already."""
+
+    def __init__(self, folder, keep, before):
+        self.folder, self.before = folder, before
+        store = folder / "store.mdb"
+        self.files = {b"store.mdb": store.read_bytes()} if before else {}
+        rows, trace = keep / "rows.csv", str(keep / "trace")
+        e2e.write_csv(rows, [e2e.row(e2e.token(0x10000 + i), "p")
+                             for i in range(IMPORT_ROWS)])
+        subprocess.run(replay.STRACE + ["-o", trace, str(e2e.BINARY), "import",
+                                        "--data", str(folder), str(rows)],
+                       check=True, stdin=subprocess.DEVNULL, timeout=60,
+                       stdout=subprocess.DEVNULL, env=e2e.child_env())
+        self.recording = replay.Recording(trace)
+        calls = self.recording.calls
+        # Descriptor 1 is where the summary goes.
+        self.done = min(c.enter for c in calls if c.name in ("write", "writev")
+                        and c.numbers()[0] == 1)
+        self.first = min(c.enter for c in calls if c.name == "pwrite64")
+
+    def cut(self, rng, cases):
+        lines = sorted({step[0] for step in self.recording.steps
+                        if step[0] >= self.first})
+        places = rng.choices(lines, k=CUTS) + [self.done]
+        disk = replay.Disk(self.folder, self.files)
+        with tempfile.TemporaryDirectory(dir=SCRATCH) as left:
+            left = pathlib.Path(left)
+            for cut in self.recording.play(disk, places):
+                for how in replay.HOWS:
+                    cases.case()
+                    for old in left.iterdir():
+                        old.unlink()
+                    for name, data in disk.after_a_cut(rng, how).items():
+                        (left / os.fsdecode(name)).write_bytes(data)
+                    self.look(left, cut >= self.done, cases,
+                              "line %d, %s" % (cut, how))
+
+    def look(self, left, is_done, cases, where):
+        if not (left / "store.mdb").exists():
+            rows = 0
+        else:
+            rows = faults.check_uses(left, {}, cases, where)
+        if rows not in (None, self.before, self.before + IMPORT_ROWS):
+            cases.blame("wrong", "%s: %d rows" % (where, rows))
+        if is_done and rows == self.before:
+            cases.blame("lost", where + ": it had said that it is done")
+
+
 @needs_strace
 @pytest.mark.limit(120 + 2 * CUTS)
 def test_import(data_dir, tmp_path):
     """Into a directory without a store: before it has said that it is done
     there are none of its rows or all, and afterwards all."""
-    rng = faults.chance("power, import")
-    rows = tmp_path / "rows.csv"
-    e2e.write_csv(rows, [e2e.row(e2e.token(i), "p")
-                         for i in range(IMPORT_ROWS)])
-    trace = str(tmp_path / "trace")
-    subprocess.run(replay.STRACE + ["-o", trace, str(e2e.BINARY), "import",
-                                    "--data", str(data_dir), str(rows)],
-                   check=True, stdin=subprocess.DEVNULL, timeout=60,
-                   stdout=subprocess.DEVNULL, env=e2e.child_env())
-    recording = replay.Recording(trace)
-    # Descriptor 1 is where the summary goes.
-    done = min(c.enter for c in recording.calls
-               if c.name in ("write", "writev") and c.numbers()[0] == 1)
-    first = min(c.enter for c in recording.calls if c.name == "pwrite64")
-    lines = sorted({step[0] for step in recording.steps if step[0] >= first})
     with faults.Cases("power cut while rows are imported") as cases:
-        cut_import(data_dir, recording, cases,
-                   (rng, done, rng.choices(lines, k=CUTS) + [done]))
+        Import(data_dir, tmp_path, 0).cut(
+            faults.chance("power, import"), cases)
 
 
-def cut_import(folder, recording, cases, plan):
-    rng, done, places = plan
-    disk = replay.Disk(folder, {})
-    with tempfile.TemporaryDirectory(dir=SCRATCH) as left:
-        left = pathlib.Path(left)
-        for cut in recording.play(disk, places):
-            for how in replay.HOWS:
-                cases.case()
-                for old in left.iterdir():
-                    old.unlink()
-                for name, data in disk.after_a_cut(rng, how).items():
-                    (left / os.fsdecode(name)).write_bytes(data)
-                look_at_import(left, cut >= done, cases,
-                               "line %d, %s" % (cut, how))
-
-
-def look_at_import(left, is_done, cases, where):
-    if not (left / "store.mdb").exists():
-        rows = 0
-    else:
-        rows = faults.check_uses(left, {}, cases, where)
-    if rows not in (None, 0, IMPORT_ROWS):
-        cases.blame("wrong", "%s: %d rows" % (where, rows))
-    if is_done and rows == 0:
-        cases.blame("lost", where + ": it had said that it is done")
+@needs_strace
+@pytest.mark.limit(120 + 2 * CUTS)
+def test_import_beside_a_server(server_factory, data_dir, tmp_path):
+    """Likewise, where most of it is written ahead of the last commit."""
+    server_factory(data=data_dir, rows=[e2e.row(e2e.token(i), "old")
+                                        for i in range(7)])
+    film = Import(data_dir, tmp_path, 7)
+    syncs = [c for c in film.recording.calls if c.name == "fdatasync"]
+    assert len(syncs) >= 3, "nothing was staged"
+    with faults.Cases("power cut while rows are staged") as cases:
+        film.cut(faults.chance("power, staging"), cases)
 
 
 @needs_strace
