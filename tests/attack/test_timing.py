@@ -22,8 +22,9 @@ import wsraw
 SINGLE, BATCHES, BATCH = 3000, 400, 50
 # Medians of single exchanges, in parts of the spread (the middle half) of the
 # times; their distributions; and what a request of a batch takes longer, in
-# microseconds: far below what any network lets through.
-CLOSE, KS, COST_US = 0.25, 0.12, 0.1
+# microseconds: far below what any network lets through. Where the machine is
+# busy, more batches are sent until that can be seen, up to a limit.
+CLOSE, KS, COST_US, NOISE_US, TRIES = 0.25, 0.12, 0.1, 0.05, 6
 KINDS = {"unknown": e2e.UNKNOWN, "expired": e2e.EXPIRED,
          "revoked": e2e.REVOKED, "damaged": e2e.SECOND}
 
@@ -114,20 +115,39 @@ def compare(times, table, name, batch=1):
     return results
 
 
+def noise_us(times):
+    """Two standard errors of the difference of two medians, for a request."""
+    low, _, high = statistics.quantiles(times["unknown"], n=4)
+    return 2 * 1.31 * (high - low) / len(times["unknown"]) ** 0.5 / BATCH
+
+
+def measure_batches(client):
+    times = {kind: [] for kind in KINDS}
+    for _ in range(TRIES):
+        for kind, more in measure(client, BATCHES, BATCH).items():
+            times[kind] += more
+        if noise_us(times) < NOISE_US:
+            break
+    return times
+
+
 @pytest.mark.limit(150)
 @pytest.mark.parametrize("tls", [True, False], ids=["wss", "ws"])
 def test_time(damaged_server, table, tls):
     with damaged_server.open(tls) as client:
         measure(client, 200, 1)  # warm
         single = measure(client, SINGLE, 1)
-        batches = measure(client, BATCHES, BATCH)
+        batches = measure_batches(client)
     name = "wss" if tls else "ws"
     singles = compare(single, table, name)
     batched = compare(batches, table, "%s x%d" % (name, BATCH), BATCH)
     told = [kind for kind, shift, ks, _ in singles
             if shift > CLOSE or ks > KS]
     assert not told, "single: %s" % told
-    told = [(kind, cost) for kind, _, _, cost in batched if cost > COST_US]
+    noise = noise_us(batches)
+    table("timing %-8s noise of a request %.3f us" % (name, noise))
+    told = [(kind, cost) for kind, _, _, cost in batched
+            if cost > COST_US + noise]
     assert not told, "batches: %s" % told
 
 
