@@ -34,6 +34,16 @@ static void release_waiting(struct server *s)
     }
 }
 
+/*
+ * Handshakes cost a hundred times what a message does. One address gets on
+ * with a few in a turn; the others have to wait for the next one.
+ */
+static bool is_its_turn(const struct server *s, const struct conn *c)
+{
+    return c->peer == NULL || link_is_established(&c->link) ||
+           peers_take_handshake(c->peer, s->turn);
+}
+
 /* Those that had more than their share, in the order of their turns. */
 static void handle_runnable(struct server *s)
 {
@@ -44,19 +54,13 @@ static void handle_runnable(struct server *s)
     while (!list_is_empty(&now)) {
         struct conn *c = CONN_OF(now.next, runnable);
         list_remove(&c->runnable);
+        if (!is_its_turn(s, c)) {
+            list_append(&s->runnable, &c->runnable);
+            continue;
+        }
         conn_pump(c, s->now_ms);
         server_settle(s, c);
     }
-}
-
-/*
- * Handshakes cost a hundred times what a message does. One address gets on
- * with a few in a turn; the others are reported again in the next.
- */
-static bool is_its_turn(const struct server *s, const struct conn *c)
-{
-    return c->peer == NULL || link_is_established(&c->link) ||
-           peers_take_handshake(c->peer, s->turn);
 }
 
 static void handle_ready(struct server *s)

@@ -1,14 +1,18 @@
 """Limits by connection and by address: reaching one costs that peer only."""
 
 import contextlib
+import os
+import signal
 import socket
 import ssl
+import struct
 import time
 
 import pytest
 
 import wsraw
 from conftest import FORMAT_ERROR, TOKEN_ERROR, UNKNOWN, VALID, run, wait_until
+from strace import Strace, needs_strace
 
 OTHER = "127.0.0.2"
 
@@ -160,6 +164,59 @@ def test_mapped_ipv4_counts_as_ipv4(server_factory):
 
 
 # Options
+
+def hello_in_records(context, count):
+    """A ClientHello in so many records, of one byte each but for the first."""
+    outward = ssl.MemoryBIO()
+    try:
+        context.wrap_bio(ssl.MemoryBIO(), outward).do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    hello = outward.read()[5:]
+    cuts = [0, *range(len(hello) - count + 1, len(hello) + 1)]
+    return b"".join(struct.pack(">BHH", 22, 0x301, end - begin)
+                    + hello[begin:end] for begin, end in zip(cuts, cuts[1:]))
+
+
+def answers_by_turn(trace):
+    """How many first flights the server has sent between two polls."""
+    turns = [0]
+    for line in trace.read_text().splitlines():
+        name, _, rest = line.split(" ", 1)[-1].strip().partition("(")
+        if name in ("poll", "ppoll"):
+            turns.append(0)
+        elif name == "sendto" and int(rest.rpartition("= ")[2]) > 200:
+            turns[-1] += 1
+    return turns
+
+
+@needs_strace
+def test_handshakes_of_an_address_in_one_turn(server_factory, tmp_path):
+    """However its hellos are cut: what was read ahead has to wait for its turn
+    as well. They are such that all would be complete after as many turns."""
+    server = server_factory(plain=False, trust=None)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+    socks = [socket.create_connection(("127.0.0.1", server.port))
+             for _ in range(12)]
+    wait_until(lambda: len(os.listdir("/proc/%d/fd" % server.pid)) > 12)
+    trace = tmp_path / "trace"
+    with Strace(server, trace=("poll", "ppoll", "sendto"), output=str(trace)):
+        server.signal(signal.SIGSTOP)
+        for n, sock in enumerate(socks):
+            sock.sendall(hello_in_records(context, 8 * (6 - n // 2) - 2))
+        server.signal(signal.SIGCONT)
+        for sock in socks:
+            sock.settimeout(10)
+            assert sock.recv(1) == b"\x16"
+    turns = answers_by_turn(trace)
+    assert sum(turns) == 12
+    assert max(turns) <= 2
+    for sock in socks:
+        sock.close()
+
 
 @pytest.mark.parametrize("value", ["10.0.0.0/33", "fd00::/129", "10.0.0/8",
                                    "localhost", "10.0.0.0/", "/8", "::1/-1"])
