@@ -23,9 +23,10 @@ APP   := audit certificate config conn listeners lobby metrics metrics_page \
          options peers pool serve server server_accept server_cert server_conns \
          server_review server_signals session upgrade
 TOOLS := backup cert command compact counts export health import \
-         import_faults import_input import_progress import_rejects import_row \
-         import_set import_stage main print restore token token_add token_edit \
-         token_keys token_list token_show token_view verify
+         import_faults import_input import_options import_progress \
+         import_rejects import_row import_set import_stage main print restore \
+         token token_add token_edit token_keys token_list token_show \
+         token_view verify
 ECHO  := tests/echo/echo
 SRC   := $(wildcard $(BASE:%=src/base/%.c) $(PROTO:%=src/proto/%.c) \
                     $(SYS:%=src/sys/%.c) $(APP:%=src/app/%.c) \

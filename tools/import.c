@@ -8,12 +8,12 @@
 
 #include "app/limits.h"
 #include "base/wipe.h"
-#include "proto/timestamp.h"
 #include "sys/file_io.h"
 #include "sys/process.h"
 #include "sys/store.h"
 #include "tools/import_faults.h"
 #include "tools/import_input.h"
+#include "tools/import_options.h"
 #include "tools/import_progress.h"
 #include "tools/import_rejects.h"
 #include "tools/import_row.h"
@@ -33,19 +33,6 @@ enum {
     SHOW_ROWS = 4096       /* rows written between two looks at the clock */
 };
 
-/* What becomes of a row whose token has another record in the store. */
-enum conflict_policy { CONFLICT_ERROR, CONFLICT_SKIP, CONFLICT_REPLACE };
-
-struct import_options {
-    const char *data, *tz, *on_conflict, *rejects;
-    uint64_t map_size; /* bytes */
-    uint64_t max_errors;
-    bool dry_run, skip_invalid;
-    /* What their texts mean */
-    enum conflict_policy conflict;
-    int zone_s;
-};
-
 struct import_counts {
     uint64_t created, replaced, unchanged, skipped;
 };
@@ -63,6 +50,7 @@ struct import {
     struct import_progress progress;
     struct store *store; /* NULL in a dry run where there is none */
     struct store_stage stage;
+    uint64_t revision; /* of the store, when rows of the set were put aside */
     struct store_import *into;   /* NULL in a dry run */
     uint8_t row[IMPORT_ROW_CAP]; /* holds tokens */
     uint8_t chunk[CHUNK_LEN];    /* holds tokens */
@@ -248,7 +236,7 @@ static int reject_repeats(struct import *im, struct error *err)
             return -1;
     }
     if (im->faults.count > before)
-        import_set_drop_done(&im->set);
+        import_set_sift(&im->set);
     return 0;
 }
 
@@ -353,6 +341,7 @@ static int stage_rows(struct import *im, struct error *err)
 
     if (import_stage_rows(&st, err) != 0)
         return -1;
+    im->revision = st.revision;
     im->counts = (struct import_counts){
         .created = st.staged,
         .unchanged = st.unchanged,
@@ -367,13 +356,30 @@ static int stage_rows(struct import *im, struct error *err)
     return rc;
 }
 
+/* Somebody has changed tokens since rows were put aside: judge them again. */
+static int check_aside(struct import *im, struct error *err)
+{
+    uint64_t revision;
+
+    if (im->set.aside == 0)
+        return 0;
+    if (store_import_revision(im->into, &revision, err) != 0)
+        return -1;
+    if (revision == im->revision)
+        return 0;
+    im->counts.unchanged = im->counts.skipped = 0;
+    import_set_take_back(&im->set);
+    return 0;
+}
+
 static int write_rows(struct import *im, struct error *err)
 {
     if (store_stage_open(im->store, &im->stage, err) != 0 ||
         stage_rows(im, err) != 0)
         return -1;
     im->into = store_import_begin(im->store, err);
-    if (im->into == NULL || take_rows(im, err) != 0)
+    if (im->into == NULL || check_aside(im, err) != 0 ||
+        take_rows(im, err) != 0)
         return -1;
     /* Whoever interrupts from here on gets all of it or nothing, and an exit
      * status that tells which. */
@@ -388,12 +394,12 @@ static int write_all(struct import *im, struct error *err)
     im->store = store_open(options->data, STORE_CREATE, options->map_size, err);
     int rc = im->store == NULL ? -1 : write_rows(im, err);
     store_import_abort(im->into);
-    if (rc != 0)
+    if (rc != 0) {
+        process_release_signals();
         store_stage_undo(&im->stage);
+    }
     store_stage_close(&im->stage);
     store_close(im->store);
-    if (rc != 0)
-        process_release_signals();
     return rc;
 }
 
@@ -416,96 +422,6 @@ static int foresee_all(struct import *im, struct error *err)
 }
 
 /* --- The command --- */
-
-#define FIELD(name_) .offset = offsetof(struct import_options, name_)
-
-static const struct option_spec specs[] = {
-    {.name = "data",
-     .value = "DIR",
-     .help = "the data directory; its store is made when there is none",
-     .kind = OPTION_TEXT,
-     FIELD(data)},
-    {.name = "dry-run",
-     .help = "judge every row, write nothing",
-     .kind = OPTION_FLAG,
-     FIELD(dry_run)},
-    {.name = "on-conflict",
-     .value = "WHAT",
-     .help = "for a token that has another record: error, skip, replace",
-     .kind = OPTION_TEXT,
-     FIELD(on_conflict)},
-    {.name = "skip-invalid",
-     .help = "import the good rows, leave out the bad ones",
-     .kind = OPTION_FLAG,
-     FIELD(skip_invalid)},
-    {.name = "rejects",
-     .value = "FILE",
-     .help = "put those left out into a new file",
-     .kind = OPTION_TEXT,
-     FIELD(rejects)},
-    {.name = "tz",
-     .value = "OFFSET",
-     .help = "from UTC, of times without a zone: +02, -03:30",
-     .kind = OPTION_TEXT,
-     FIELD(tz)},
-    {.name = "max-errors",
-     .value = "N",
-     .help = "bad rows to name one by one",
-     .kind = OPTION_COUNT,
-     FIELD(max_errors),
-     .max = LIMIT_IMPORT_ERRORS_TOP},
-    {.name = "map-size",
-     .value = "BYTES",
-     .help = "most that the store can hold",
-     .kind = OPTION_BYTES,
-     FIELD(map_size),
-     .min = LIMIT_MAP_SIZE_LEAST,
-     .max = LIMIT_MAP_SIZE_TOP},
-};
-
-static const struct option_table table = {
-    .usage = "openchampps import --data DIR FILE.csv|-",
-    .specs = specs,
-    .count = sizeof specs / sizeof *specs,
-};
-
-static int read_policy(struct import_options *options, struct error *err)
-{
-    static const char names[][8] = {
-        [CONFLICT_ERROR] = "error",
-        [CONFLICT_SKIP] = "skip",
-        [CONFLICT_REPLACE] = "replace",
-    };
-
-    for (int i = CONFLICT_ERROR; i <= CONFLICT_REPLACE; i++)
-        if (strcmp(options->on_conflict, names[i]) == 0) {
-            options->conflict = (enum conflict_policy)i;
-            return 0;
-        }
-    return error_set(err, "--on-conflict '%s' is none of error, skip, replace",
-                     options->on_conflict);
-}
-
-static int check_usage(struct import_options *options, int operands,
-                       struct error *err)
-{
-    if (operands == 0)
-        return error_set(err, "FILE.csv is missing (- reads from stdin)");
-    if (operands > 1)
-        return error_set(err, "one FILE at a time");
-    if (options->data == NULL)
-        return error_set(err, "--data DIR is missing");
-    if (options->rejects != NULL && !options->skip_invalid)
-        return error_set(err, "--rejects goes with --skip-invalid only");
-    if (!timestamp_parse_zone(span_of(options->tz), &options->zone_s))
-        return error_set(err,
-                         "--tz '%s' is no offset from UTC; names of zones are "
-                         "not known here, give UTC, +02 or -03:30",
-                         options->tz);
-    if (options->dry_run)
-        options->rejects = NULL; /* nothing is written */
-    return read_policy(options, err);
-}
 
 static int summarize(const struct import *im, struct error *err)
 {
@@ -568,7 +484,7 @@ static int import_file(const char *path, const struct import_options *options,
 
 int command_import(int argc, char **argv)
 {
-    struct command c = {"import", &table, argc, argv, 0};
+    struct command c = {"import", &import_option_table, argc, argv, 0};
     struct import_options options = {
         .tz = "UTC",
         .on_conflict = "error",
@@ -580,7 +496,7 @@ int command_import(int argc, char **argv)
 
     if (!command_parse(&c, &options, &status))
         return status;
-    if (check_usage(&options, argc - c.first, &err) != 0)
+    if (import_options_check(&options, argc - c.first, &err) != 0)
         return command_misused(&c, err.text);
     if (import_file(argv[c.first], &options, &err) == 0)
         return EXIT_OK;

@@ -161,7 +161,7 @@ enum import_mark import_set_mark_of(const struct import_set *set, size_t i)
     return (enum import_mark)row_at(set, i)->mark;
 }
 
-void import_set_drop_done(struct import_set *set)
+static void drop_done(struct import_set *set)
 {
     size_t kept = 0;
 
@@ -169,4 +169,30 @@ void import_set_drop_done(struct import_set *set)
         if (import_set_mark_of(set, i) != IMPORT_ROW_DONE)
             set->order[kept++] = set->order[i];
     set->count = kept;
+}
+
+static void swap(struct sort_pair *a, struct sort_pair *b)
+{
+    struct sort_pair t = *a;
+
+    *a = *b;
+    *b = t;
+}
+
+void import_set_sift(struct import_set *set)
+{
+    size_t kept = 0;
+
+    drop_done(set);
+    for (size_t i = 0; i < set->count; i++)
+        if (import_set_mark_of(set, i) != IMPORT_ROW_SAME)
+            swap(&set->order[kept++], &set->order[i]);
+    set->aside = set->count - kept;
+    set->count = kept;
+}
+
+void import_set_take_back(struct import_set *set)
+{
+    set->count += set->aside;
+    set->aside = 0;
 }

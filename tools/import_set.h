@@ -22,6 +22,7 @@ struct import_set {
     struct sort_pair *order; /* key: first 8 bytes of the row's, big-endian;
                                 value: the row's offset in mem */
     size_t count;            /* rows */
+    size_t aside;            /* rows behind those, that are put aside */
     size_t order_cap;        /* rows that order has room for */
 };
 
@@ -57,13 +58,24 @@ void import_set_get(const struct import_set *set, size_t i,
 uint64_t import_set_repeats(const struct import_set *set, size_t i);
 
 /* What is known of a row: nothing at first. */
-enum import_mark { IMPORT_ROW_OPEN, IMPORT_ROW_NEW, IMPORT_ROW_DONE };
+enum import_mark {
+    IMPORT_ROW_OPEN,
+    IMPORT_ROW_NEW,  /* its token is not in the store */
+    IMPORT_ROW_SAME, /* it changes nothing in the store */
+    IMPORT_ROW_DONE
+};
 
 /* needs: i < set->count */
 void import_set_mark(struct import_set *set, size_t i, enum import_mark mark);
 enum import_mark import_set_mark_of(const struct import_set *set, size_t i);
 
-/* Leave out the rows that are done; the others keep their order. */
-void import_set_drop_done(struct import_set *set);
+/*
+ * Leave out the rows that are done, and put those aside that are the same. The
+ * others keep their order.
+ */
+void import_set_sift(struct import_set *set);
+
+/* Take in again what was put aside, in no particular order. */
+void import_set_take_back(struct import_set *set);
 
 #endif

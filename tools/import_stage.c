@@ -25,13 +25,13 @@ static enum import_mark mark_for(struct import_stage *st,
         if (row->last_used != 0)
             return IMPORT_ROW_OPEN;
         st->unchanged++;
-        return IMPORT_ROW_DONE;
+        return IMPORT_ROW_SAME;
     case STORE_IMPORT_CONFLICT:
         st->is_hopeless = !st->may_conflict;
         if (!st->skips_conflicts)
             return IMPORT_ROW_OPEN;
         st->skipped++;
-        return IMPORT_ROW_DONE;
+        return IMPORT_ROW_SAME;
     default:
         return IMPORT_ROW_OPEN;
     }
@@ -41,6 +41,8 @@ static enum import_mark mark_for(struct import_stage *st,
 static int look_up(struct import_stage *st, size_t *count, struct error *err)
 {
     *count = 0;
+    if (store_revision(st->stage->s, &st->revision, err) != 0)
+        return -1;
     import_progress_begin(st->progress, "judging", st->set->count);
     for (size_t i = 0; i < st->set->count && !st->is_hopeless; i++) {
         struct import_row row;
@@ -108,6 +110,6 @@ int import_stage_rows(struct import_stage *st, struct error *err)
         return rc;
     if (store_stage_is_due(st->stage, count))
         rc = stage_new(st, count, err);
-    import_set_drop_done(st->set);
+    import_set_sift(st->set);
     return rc;
 }

@@ -19,11 +19,14 @@ struct import_stage {
     bool skips_conflicts; /* and nothing is done about them */
 
     bool is_hopeless; /* one was found that does stop it; nothing is staged */
-    uint64_t staged, unchanged, skipped; /* rows that are done */
+    uint64_t staged;  /* rows that are out of the set */
+    uint64_t unchanged, skipped; /* rows that are put aside in the set */
+    uint64_t revision;           /* the store's, by which they were judged */
 };
 
 /*
- * Do what is worth it, and leave the rows that are done out of the set.
+ * Do what is worth it. Rows that are put aside have to be judged again when the
+ * store's revision has moved on.
  * needs:   store_find may be called
  * returns: 0, also when there was nothing to do; or -1 with the reason
  */

@@ -67,16 +67,16 @@ int store_explain(struct store *s, int rc, const char *doing, struct error *err)
 
 /* --- Meta table --- */
 
-static int meta_get(const struct store *s, MDB_txn *txn, const char *name,
-                    MDB_val *value)
+int store_get_meta(const struct store *s, MDB_txn *txn, const char *name,
+                   MDB_val *value)
 {
     MDB_val key = val_of(name, strlen(name));
 
     return mdb_get(txn, s->meta, &key, value);
 }
 
-static int meta_put(const struct store *s, MDB_txn *txn, const char *name,
-                    MDB_val value)
+int store_put_meta(const struct store *s, MDB_txn *txn, const char *name,
+                   MDB_val value)
 {
     MDB_val key = val_of(name, strlen(name));
 
@@ -115,7 +115,7 @@ int store_get_number(const struct store *s, MDB_txn *txn, const char *name,
                      uint64_t *number)
 {
     MDB_val value;
-    int rc = meta_get(s, txn, name, &value);
+    int rc = store_get_meta(s, txn, name, &value);
 
     if (rc != 0)
         return rc;
@@ -130,14 +130,14 @@ int store_put_number(const struct store *s, MDB_txn *txn, const char *name,
     uint8_t bytes[NUMBER_LEN];
 
     encode_number(s->secret, name, number, bytes);
-    return meta_put(s, txn, name, val_of(bytes, sizeof bytes));
+    return store_put_meta(s, txn, name, val_of(bytes, sizeof bytes));
 }
 
 /* Read before the secret is known, so without a seal. */
 static int get_version(const struct store *s, MDB_txn *txn, uint64_t *version)
 {
     MDB_val value;
-    int rc = meta_get(s, txn, META_VERSION, &value);
+    int rc = store_get_meta(s, txn, META_VERSION, &value);
 
     if (rc == 0 && value.mv_size != 8)
         rc = MDB_CORRUPTED;
@@ -151,7 +151,7 @@ static int put_version(const struct store *s, MDB_txn *txn)
     uint8_t bytes[8];
 
     store_le64(bytes, STORE_FORMAT);
-    return meta_put(s, txn, META_VERSION, val_of(bytes, sizeof bytes));
+    return store_put_meta(s, txn, META_VERSION, val_of(bytes, sizeof bytes));
 }
 
 int store_get_revision(const struct store *s, MDB_txn *txn, uint64_t *revision)
@@ -281,7 +281,7 @@ static int check_meta(struct store *s, MDB_txn *txn, struct error *err)
     MDB_val value;
     uint64_t version;
 
-    if (meta_get(s, txn, META_MAGIC, &value) != 0 ||
+    if (store_get_meta(s, txn, META_MAGIC, &value) != 0 ||
         value.mv_size != sizeof magic_text ||
         memcmp(value.mv_data, magic_text, sizeof magic_text) != 0)
         return refuse_foreign(s, err);
@@ -296,7 +296,7 @@ static int check_meta(struct store *s, MDB_txn *txn, struct error *err)
                              ? "use a newer release"
                              : "export with the release that wrote it, and "
                                "import that");
-    if (meta_get(s, txn, META_SECRET, &value) != 0 ||
+    if (store_get_meta(s, txn, META_SECRET, &value) != 0 ||
         value.mv_size != sizeof s->secret)
         return store_explain(s, MDB_CORRUPTED, "read its checksum key", err);
     memcpy(s->secret, value.mv_data, sizeof s->secret);
@@ -374,14 +374,15 @@ static int write_new_meta(struct store *s, struct error *err)
         return -1;
     int rc = store_open_tables(s, txn, MDB_CREATE);
     if (rc == 0)
-        rc =
-            meta_put(s, txn, META_MAGIC, val_of(magic_text, sizeof magic_text));
+        rc = store_put_meta(s, txn, META_MAGIC,
+                            val_of(magic_text, sizeof magic_text));
     if (rc == 0)
         rc = put_version(s, txn);
     if (rc == 0)
         rc = store_put_number(s, txn, META_NEXT_ROW, 1);
     if (rc == 0)
-        rc = meta_put(s, txn, META_SECRET, val_of(s->secret, sizeof s->secret));
+        rc = store_put_meta(s, txn, META_SECRET,
+                            val_of(s->secret, sizeof s->secret));
     if (rc != 0) {
         mdb_txn_abort(txn);
         return store_explain(s, rc, "write its tables", err);

@@ -150,6 +150,10 @@ enum store_import_result store_import_foresee(struct store *s,
                                               const struct store_row *row,
                                               struct error *err);
 
+/* store_revision, in the import's transaction. returns: 0, or -1 with *err */
+int store_import_revision(struct store_import *import, uint64_t *revision,
+                          struct error *err);
+
 /*
  * Make all of it durable, and free the import.
  * returns: 0, or -1 with the reason: nothing was written

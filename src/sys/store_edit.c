@@ -207,7 +207,7 @@ static int run_step(struct step *step, const uint8_t (*keys)[TOKEN_KEY_LEN],
         rc = store_get_staged(step->s, step->txn, &step->staged);
     if (rc == 0)
         rc = change_some(step, keys, count, handled);
-    if (rc == 0 && step->now.done > 0)
+    if (rc == 0 && step->now.done > 0 && !step->edit->of_staged)
         rc = store_note_change(step->s, step->txn);
     if (rc == 0 && step->now.done > 0)
         return mdb_txn_commit(step->txn);
@@ -290,7 +290,7 @@ static size_t run_patiently(struct step *step,
     size_t most = edit->took_ballast ? RESCUE_STEP : STEP, handled;
     int rc = run_step(step, keys, count < most ? count : most, &handled);
 
-    if (is_full(rc) && store_drop_ballast(step->s)) {
+    if (is_full(rc) && !edit->of_staged && store_drop_ballast(step->s)) {
         edit->took_ballast = true;
         most = RESCUE_STEP;
         if (store_reopen(step->s, err) != 0)

@@ -84,7 +84,13 @@ int store_raise_last_used(const struct store *s, MDB_txn *txn, uint64_t row,
 int store_get_last_used(const struct store *s, MDB_txn *txn, uint64_t row,
                         int64_t *time);
 
-/* A number of the meta table. returns: an LMDB result */
+/* An entry of the meta table. returns: an LMDB result */
+int store_get_meta(const struct store *s, MDB_txn *txn, const char *name,
+                   MDB_val *value);
+int store_put_meta(const struct store *s, MDB_txn *txn, const char *name,
+                   MDB_val value);
+
+/* A number of it, with a seal. returns: an LMDB result */
 int store_get_number(const struct store *s, MDB_txn *txn, const char *name,
                      uint64_t *number);
 int store_put_number(const struct store *s, MDB_txn *txn, const char *name,
@@ -133,8 +139,13 @@ int store_step_commit(struct store_import *step, uint64_t *next_row,
 /* The rows that are staged (store_stage.h). returns: an LMDB result */
 int store_get_staged(const struct store *s, MDB_txn *txn,
                      struct store_staged *staged);
-int store_put_staged(const struct store *s, MDB_txn *txn,
-                     const struct store_staged *staged);
+
+/* None any more. returns: an LMDB result */
+int store_end_staged(const struct store *s, MDB_txn *txn);
+
+/* Unpack what meta says. returns: false when it does not verify */
+bool store_decode_staged(const uint8_t *secret, struct span value,
+                         struct store_staged *staged);
 
 static inline bool store_is_staged(const struct store_staged *staged,
                                    uint64_t row)
@@ -142,13 +153,12 @@ static inline bool store_is_staged(const struct store_staged *staged,
     return row >= staged->first && row < staged->end;
 }
 
-#define META_MAGIC        "magic"
-#define META_VERSION      "version"
-#define META_SECRET       "secret"
-#define META_NEXT_ROW     "next_row"
-#define META_REVISION     "revision"
-#define META_STAGED_FIRST "staged_first"
-#define META_STAGED_END   "staged_end"
+#define META_MAGIC    "magic"
+#define META_VERSION  "version"
+#define META_SECRET   "secret"
+#define META_NEXT_ROW "next_row"
+#define META_REVISION "revision"
+#define META_STAGED   "staged"
 
 #define STORE_MAGIC_TEXT "openchampps store" /* with its NUL */
 enum { STORE_FORMAT = 2 };

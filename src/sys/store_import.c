@@ -242,6 +242,14 @@ enum store_import_result store_import_foresee(struct store *s,
     }
 }
 
+int store_import_revision(struct store_import *im, uint64_t *revision,
+                          struct error *err)
+{
+    int rc = store_get_revision(im->s, im->txn, revision);
+
+    return rc == 0 ? 0 : store_explain(im->s, rc, "read its revision", err);
+}
+
 static void free_import(struct store_import *im)
 {
     if (im->tokens != NULL)
@@ -252,14 +260,13 @@ static void free_import(struct store_import *im)
 /* What is staged counts from now on. */
 static int count_staged(struct store_import *im)
 {
-    const struct store_staged none = {0, 0};
     struct store_staged staged;
     int rc = store_get_staged(im->s, im->txn, &staged);
 
     if (rc != 0 || staged.first == staged.end)
         return rc;
     im->has_changes = true;
-    return store_put_staged(im->s, im->txn, &none);
+    return store_end_staged(im->s, im->txn);
 }
 
 static int commit(struct store_import *im, int rc, struct error *err)

@@ -1,5 +1,6 @@
 #include "sys/store_stage.h"
 
+#include "base/bytes.h"
 #include "sys/clock.h"
 #include "sys/store_edit.h"
 #include "sys/store_env.h"
@@ -23,26 +24,68 @@ enum {
 
 /* --- The range --- */
 
+/* In meta: its two ends (8 each), SipHash-2-4 over the name and them (8). */
+enum { NAME_LEN = sizeof META_STAGED - 1, RANGE_LEN = 24 };
+
+static void encode_range(const uint8_t *secret,
+                         const struct store_staged *staged,
+                         uint8_t out[RANGE_LEN])
+{
+    uint8_t joined[NAME_LEN + 16];
+
+    store_le64(out, staged->first);
+    store_le64(out + 8, staged->end);
+    memcpy(joined, META_STAGED, NAME_LEN);
+    memcpy(joined + NAME_LEN, out, 16);
+    store_le64(out + 16, siphash(secret, joined, sizeof joined));
+}
+
+bool store_decode_staged(const uint8_t *secret, struct span value,
+                         struct store_staged *staged)
+{
+    uint8_t expected[RANGE_LEN];
+
+    *staged = (struct store_staged){0, 0};
+    if (value.len != RANGE_LEN)
+        return false;
+    struct store_staged found = {load_le64(value.ptr),
+                                 load_le64(value.ptr + 8)};
+    encode_range(secret, &found, expected);
+    if (memcmp(value.ptr, expected, RANGE_LEN) != 0)
+        return false;
+    *staged = found;
+    return true;
+}
+
 int store_get_staged(const struct store *s, MDB_txn *txn,
                      struct store_staged *staged)
 {
-    int rc = store_get_number(s, txn, META_STAGED_END, &staged->end);
+    MDB_val value;
+    int rc = store_get_meta(s, txn, META_STAGED, &value);
 
-    *staged = (struct store_staged){0, rc == 0 ? staged->end : 0};
-    if (rc == MDB_NOTFOUND)
-        return 0;
-    if (rc == 0)
-        rc = store_get_number(s, txn, META_STAGED_FIRST, &staged->first);
-    return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
+    *staged = (struct store_staged){0, 0};
+    if (rc != 0)
+        return rc == MDB_NOTFOUND ? 0 : rc;
+    struct span bytes = {value.mv_data, value.mv_size};
+    return store_decode_staged(s->secret, bytes, staged) ? 0 : MDB_CORRUPTED;
 }
 
-int store_put_staged(const struct store *s, MDB_txn *txn,
-                     const struct store_staged *staged)
+static int put_staged(const struct store *s, MDB_txn *txn,
+                      const struct store_staged *staged)
 {
-    int rc = store_put_number(s, txn, META_STAGED_FIRST, staged->first);
+    uint8_t bytes[RANGE_LEN];
 
-    return rc == 0 ? store_put_number(s, txn, META_STAGED_END, staged->end)
-                   : rc;
+    encode_range(s->secret, staged, bytes);
+    return store_put_meta(s, txn, META_STAGED, val_of(bytes, sizeof bytes));
+}
+
+/* Meta is one page, and all of it has been checked: LMDB may delete there. */
+int store_end_staged(const struct store *s, MDB_txn *txn)
+{
+    MDB_val name = val_of(META_STAGED, NAME_LEN);
+    int rc = mdb_del(txn, s->meta, &name, NULL);
+
+    return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
 /* --- Deleting what is staged --- */
@@ -74,29 +117,31 @@ static int delete_some(struct store *s, const struct found *found,
     return -1;
 }
 
+/* What is on damaged pages stays, and with it the range that hides it. */
 static int delete_all(struct store *s, struct found *found, struct error *err)
 {
     uint8_t from[TOKEN_KEY_LEN] = {0};
+    int rc = 0;
 
     do {
         found->count = 0;
-        if (store_scan_staged(s, from, find_one, found, err) != 0 ||
-            delete_some(s, found, err) != 0)
+        if (store_scan_staged(s, from, find_one, found, err) != 0)
+            rc = -1;
+        if (delete_some(s, found, err) != 0)
             return -1;
         if (found->count > 0)
             memcpy(from, found->keys[found->count - 1], TOKEN_KEY_LEN);
     } while (found->count == KEYS);
-    return 0;
+    return rc;
 }
 
 static int end_range(struct store *s, struct error *err)
 {
-    const struct store_staged none = {0, 0};
     MDB_txn *txn;
 
     if (store_begin(s, 0, &txn, err) != 0)
         return -1;
-    int rc = store_put_staged(s, txn, &none);
+    int rc = store_end_staged(s, txn);
     if (rc == 0)
         return store_commit(s, txn, err);
     mdb_txn_abort(txn);
@@ -128,7 +173,13 @@ static int clean(struct store *s, struct error *err)
         return error_set(err, "import: out of memory");
     int rc = delete_all(s, found, err);
     free(found);
-    return rc == 0 ? end_range(s, err) : rc;
+    if (rc == 0)
+        return end_range(s, err);
+    struct error why = *err;
+    return error_set(err,
+                     "what an import that was cut off has left cannot be "
+                     "deleted: %s",
+                     why.text);
 }
 
 /* --- One import at a time --- */
@@ -178,11 +229,15 @@ static bool is_shared(const struct store *s)
     return answer;
 }
 
-/* What logins write must find room until all is deleted again. */
+/*
+ * What logins write must find room until all is deleted again. While somebody
+ * reads an old snapshot, no page that was changed is used again: all may be
+ * there twice.
+ */
 static bool has_room(const struct store *s, size_t rows)
 {
     struct store_usage usage = store_usage(s);
-    uint64_t need = (uint64_t)rows * ROW_BYTES;
+    uint64_t need = usage.used + (uint64_t)rows * ROW_BYTES;
     struct statvfs disk;
 
     return usage.max > usage.used + need && statvfs(s->path, &disk) == 0 &&
@@ -206,7 +261,7 @@ static int take_numbers(struct store *s, MDB_txn *txn, size_t rows,
         return rc;
     staged->end = staged->first + rows;
     rc = store_put_number(s, txn, META_NEXT_ROW, staged->end);
-    return rc == 0 ? store_put_staged(s, txn, staged) : rc;
+    return rc == 0 ? put_staged(s, txn, staged) : rc;
 }
 
 int store_stage_begin(struct store_stage *stage, size_t rows, struct error *err)

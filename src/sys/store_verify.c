@@ -14,20 +14,11 @@
 enum { KEY_TEXT = 24, ENTRY_MAX = 32 /* bytes */ };
 
 /* Of meta, in the order of its keys. */
-enum which {
-    MAGIC,
-    NEXT_ROW,
-    REVISION,
-    SECRET,
-    STAGED_END,
-    STAGED_FIRST,
-    VERSION,
-    ENTRIES
-};
+enum which { MAGIC, NEXT_ROW, REVISION, SECRET, STAGED, VERSION, ENTRIES };
 
-static const char *const entry_names[ENTRIES] = {
-    META_MAGIC,      META_NEXT_ROW,     META_REVISION, META_SECRET,
-    META_STAGED_END, META_STAGED_FIRST, META_VERSION};
+static const char *const entry_names[ENTRIES] = {META_MAGIC,    META_NEXT_ROW,
+                                                 META_REVISION, META_SECRET,
+                                                 META_STAGED,   META_VERSION};
 
 /* Numbers come before the secret that seals them: all are kept. */
 struct entry {
@@ -119,6 +110,11 @@ static const char *check_entry(struct verification *v, enum which which,
                    : "it is not the format that this program knows";
     case SECRET:
         return value.len == SIPHASH_KEY_LEN ? NULL : "its length is impossible";
+    case STAGED:
+        return store_decode_staged(v->secret, value, &v->staged)
+                   ? NULL
+                   : "its checksum is wrong; rows of an import that has not "
+                     "ended may count as tokens";
     default:
         break;
     }
@@ -126,26 +122,7 @@ static const char *check_entry(struct verification *v, enum which which,
         return "its checksum is wrong";
     if (which == NEXT_ROW)
         v->next_row = number;
-    if (which == STAGED_END)
-        v->staged.end = number;
-    if (which == STAGED_FIRST)
-        v->staged.first = number;
     return NULL;
-}
-
-/* Has it been written yet, by right? */
-static bool is_due(const struct verification *v, enum which which)
-{
-    switch (which) {
-    case REVISION:
-        return false;
-    case STAGED_END:
-        return v->entries[STAGED_FIRST].is_there;
-    case STAGED_FIRST:
-        return v->entries[STAGED_END].is_there;
-    default:
-        return true;
-    }
 }
 
 static bool judge_entry(struct verification *v, enum which which)
@@ -157,14 +134,14 @@ static bool judge_entry(struct verification *v, enum which which)
                                   {entry->bytes, entry->len}};
     const char *what = "it is missing";
 
-    if (!entry->is_there && !is_due(v, which))
-        return true;
+    if (!entry->is_there && (which == REVISION || which == STAGED))
+        return true; /* nobody has changed it yet; there is none */
     if (entry->is_there)
         what = check_entry(v, which, record.value);
     if (what != NULL)
         return tell_record(v, &record, what);
     /* What is staged is not passed on either. */
-    return which == STAGED_END || which == STAGED_FIRST || pass_on(v, &record);
+    return which == STAGED || pass_on(v, &record);
 }
 
 /* When all of meta has been seen. */
@@ -251,7 +228,8 @@ static const char *check_last_use(struct verification *v,
         !last_use_decode(v->secret, row, record->value.ptr, &time))
         return "its checksum is wrong";
     note_row(v, row);
-    v->counts->last_uses++;
+    v->is_staged = store_is_staged(&v->staged, row);
+    v->counts->last_uses += !v->is_staged;
     return NULL;
 }
 

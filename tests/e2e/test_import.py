@@ -11,8 +11,8 @@ import pytest
 
 import logins
 from conftest import (BINARY, EXPIRED, NIL, REPO, REVOKED, SECOND, TOKEN_TEXT,
-                      VALID, child_env, export_rows, hash_of, row, run, soon,
-                      summary, token, wait_until, write_csv)
+                      VALID, child_env, export_rows, hash_of, import_rows, row,
+                      run, soon, summary, token, wait_until, write_csv)
 from strace import needs_strace
 
 DATA = pathlib.Path(__file__).resolve().parent / "data"
@@ -557,6 +557,48 @@ def test_again_beside_a_server(beside):
     used = [line["last_used_at"] for line in export_rows(server.data).values()
             if line["last_used_at"]]
     assert used == ["2026-11-01T12:00:00Z"]
+
+
+@needs_strace
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("what", ["error", "skip", "replace"])
+def test_changes_while_it_stages(beside, what):
+    """Rows that were unchanged when it looked are judged again at the end when
+    somebody has changed tokens meanwhile. Its first pause is longer here."""
+    server, path = beside
+    mine = [row(token(0x1000 + n), "mine") for n in range(500)]
+    import_rows(server.data, mine)
+    many = path.read_text().splitlines()[1:]
+    write_csv(path, mine)
+    with open(path, "a") as file:
+        file.write("\n".join(many) + "\n")
+    with subprocess.Popen(
+            ["strace", "-f", "-qq", "-o", "/dev/null", "-e",
+             "trace=nanosleep,clock_nanosleep", "-e",
+             "inject=nanosleep,clock_nanosleep:delay_enter=2000000:when=1",
+             BINARY, "import", "--data", server.data, "--on-conflict", what,
+             path], text=True,
+            env=child_env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE) as process:
+        wait_until(lambda: counts(server.data)["staged"] > 0, 20)
+        for verb, tok in ("delete", mine[7]), ("revoke", mine[8]):
+            done = run("token", verb, "--data", server.data, "-",
+                       stdin=tok["token"], timeout=30)
+            assert done.returncode == 0, done.stderr
+        output, errors = process.communicate()
+    exported = export_rows(server.data)
+    if what == "error":
+        assert process.returncode == 1
+        assert f"{path}:10:1: column token: is in the store" in errors
+        assert len(exported) == 501 and counts(server.data)["staged"] == 0
+        return
+    assert process.returncode == 0, errors
+    assert output == (
+        f"{path}: created 60001, replaced {int(what == 'replace')}, unchanged "
+        f"498, skipped {int(what == 'skip')}, rejected 0\n")
+    assert len(exported) == 60502
+    assert exported[hash_of(mine[8]["token"])]["is_revoked"] == (
+        "t" if what == "skip" else "f")
 
 
 def test_column_names_cannot_talk_to_a_terminal(data_dir, tmp_path):

@@ -174,6 +174,9 @@ class Importing:
                 done.returncode == 1 and not lines and "writev" not in where):
             self.cases.blame("wrong", "%s: status %d, %r" % (
                 where, done.returncode, lines))
+        # It is for revocations.
+        if not (self.server.data / "ballast").exists():
+            self.cases.blame("lost", where + ": the ballast")
         came = self.counts()["tokens"] - self.tokens
         if came not in (0, self.ROWS) or (done.returncode == 0
                                           and came != self.ROWS):

@@ -358,26 +358,34 @@ static void test_set_sorts(void **state)
     assert_int_equal(set.count, 0);
 }
 
-static void test_set_drops_what_is_done(void **state)
+static void test_set_is_sifted(void **state)
 {
+    static const enum import_mark marks[] = {IMPORT_ROW_OPEN, IMPORT_ROW_DONE,
+                                             IMPORT_ROW_NEW, IMPORT_ROW_SAME};
+    bool is_back[100] = {false};
     struct import_set set;
 
     (void)state;
     import_set_init(&set);
-    for (uint64_t i = 0; i < 300; i++) {
+    for (uint64_t i = 0; i < 400; i++) {
         add(&set, i, 0, i);
         assert_int_equal(import_set_mark_of(&set, i), IMPORT_ROW_OPEN);
-        if (i % 3 != 0)
-            import_set_mark(&set, i,
-                            i % 3 == 1 ? IMPORT_ROW_DONE : IMPORT_ROW_NEW);
+        import_set_mark(&set, i, marks[i % 4]);
     }
-    import_set_drop_done(&set);
+    import_set_sift(&set);
     assert_int_equal(set.count, 200);
-    for (size_t i = 0; i < 200; i += 2) {
-        expect_row(&set, i, i / 2 * 3);
-        expect_row(&set, i + 1, i / 2 * 3 + 2);
-        assert_int_equal(import_set_mark_of(&set, i + 1), IMPORT_ROW_NEW);
+    assert_int_equal(set.aside, 100);
+    for (size_t i = 0; i < 200; i++)
+        expect_row(&set, i, 2 * i);
+    import_set_take_back(&set);
+    assert_int_equal(set.count, 300);
+    assert_int_equal(set.aside, 0);
+    for (size_t i = 200; i < 300; i++) {
+        assert_int_equal(import_set_mark_of(&set, i), IMPORT_ROW_SAME);
+        is_back[set.order[i].key / 4] = true;
     }
+    for (size_t i = 0; i < 100; i++)
+        assert_true(is_back[i]);
     import_set_fini(&set);
 }
 
@@ -568,7 +576,7 @@ int main(void)
         cmocka_unit_test_setup(test_bad_times, use_full_header),
         cmocka_unit_test_setup(test_field_count, use_full_header),
         cmocka_unit_test(test_set_sorts),
-        cmocka_unit_test(test_set_drops_what_is_done),
+        cmocka_unit_test(test_set_is_sifted),
         cmocka_unit_test(test_set_finds_repeats),
         cmocka_unit_test(test_faults_are_in_order),
         cmocka_unit_test(test_faults_keep_the_first),

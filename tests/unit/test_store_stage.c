@@ -218,7 +218,9 @@ static void undone(void **state)
     (void)state;
     import_old();
     stage_new();
+    uint64_t before = revision();
     store_stage_undo(&stage);
+    assert_int_equal(revision(), before);
     expect_listed(OLD, 0);
     assert_int_equal(count().staged, 0);
     commit();
@@ -296,39 +298,89 @@ static void edits(void **state)
     assert_int_equal(count().staged, NEW - 1);
 }
 
-static void copies_are_without_it(void **state)
+static void unlink_copy(void)
 {
-    const struct store_copy_options options = {.now = NOW};
-    struct store_counts counts;
     char path[200];
-    (void)state;
 
-    import_old();
-    stage_new();
+    snprintf(path, sizeof path, "%s/copy.mdb", d.dir);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* returns: as store_copy; out: *counts */
+static int copy(bool may_lose, struct store_counts *counts)
+{
+    const struct store_copy_options options = {.may_lose = may_lose,
+                                               .now = NOW};
+    char path[200];
+
     snprintf(path, sizeof path, "%s/copy.mdb", d.dir);
     struct store *unchecked =
         store_open(d.dir, STORE_UNCHECKED, SCRATCH_MAP, &err);
     assert_non_null(unchecked);
-    assert_int_equal(store_copy(unchecked, path, &options, &counts, &err), 0);
+    int rc = store_copy(unchecked, path, &options, counts, &err);
     store_close(unchecked);
+    return rc;
+}
+
+static void copies_are_without_it(void **state)
+{
+    struct store_counts counts;
+    (void)state;
+
+    import_old();
+    stage_new();
+    assert_int_equal(copy(false, &counts), 0);
     assert_int_equal(counts.tokens, OLD);
+    assert_int_equal(counts.last_uses, OLD);
     assert_int_equal(counts.staged, 0);
 }
 
-/* A range that does not verify could hide tokens, or show what is staged. */
+/* A range that does not verify could hide tokens, or show what is staged. Any
+ * bit of it. */
 static void damaged_range(void **state)
+{
+    struct store_counts counts;
+    (void)state;
+
+    import_old();
+    stage_new();
+    for (long at = 0; at < 24; at++) {
+        store_stage_close(&stage);
+        store_close(s);
+        struct raw r = raw_open(&d, "meta", 0);
+        raw_flip(&r, "staged", 6, at);
+        raw_close(&r);
+        s = store_open(d.dir, STORE_EXISTING, SCRATCH_MAP, &err);
+        assert_null(s);
+        assert_non_null(strstr(err.text, "staged"));
+        assert_int_equal(copy(false, &counts), -1);
+        /* What is saved has all players; and is said to be damaged. */
+        assert_int_equal(copy(true, &counts), 0);
+        assert_int_equal(counts.tokens, OLD + NEW);
+        assert_int_equal(counts.faults, 1);
+        r = raw_open(&d, "meta", 0);
+        raw_flip(&r, "staged", 6, at);
+        raw_close(&r);
+        reopen();
+        unlink_copy();
+    }
+}
+
+/* What no longer says anything cannot be damaged either. */
+static void no_range_is_left(void **state)
 {
     (void)state;
     import_old();
     stage_new();
+    commit();
     store_stage_close(&stage);
     store_close(s);
     struct raw r = raw_open(&d, "meta", 0);
-    raw_flip(&r, "staged_end", 10, 0);
+    MDB_val name = {6, (void *)(uintptr_t) "staged"}, value;
+    assert_int_equal(mdb_get(r.txn, r.table, &name, &value), MDB_NOTFOUND);
     raw_close(&r);
     s = store_open(d.dir, STORE_EXISTING, SCRATCH_MAP, &err);
-    assert_null(s);
-    assert_non_null(strstr(err.text, "staged"));
+    assert_non_null(s);
 }
 
 /* --- Other processes --- */
@@ -403,6 +455,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(edits, begin, end),
         cmocka_unit_test_setup_teardown(copies_are_without_it, begin, end),
         cmocka_unit_test_setup_teardown(damaged_range, begin, end),
+        cmocka_unit_test_setup_teardown(no_range_is_left, begin, end),
         cmocka_unit_test_setup_teardown(due_only_for_others, begin, end),
         cmocka_unit_test_setup_teardown(one_at_a_time, begin, end),
     };
