@@ -148,13 +148,18 @@ static int end_range(struct store *s, struct error *err)
     return store_explain(s, rc, "write", err);
 }
 
-/* returns: 1 or 0; or -1 with the reason */
+/*
+ * A writer that was killed may have left LMDB's readers a commit behind: with
+ * rows that they do not see yet, in a range that would be ended. Who takes the
+ * writer's lock brings them up to date.
+ * returns: 1 or 0; or -1 with the reason
+ */
 static int has_range(struct store *s, struct error *err)
 {
     struct store_staged staged;
     MDB_txn *txn;
 
-    if (store_begin(s, MDB_RDONLY, &txn, err) != 0)
+    if (store_begin(s, 0, &txn, err) != 0)
         return -1;
     int rc = store_get_staged(s, txn, &staged);
     mdb_txn_abort(txn);

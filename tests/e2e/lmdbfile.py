@@ -51,3 +51,11 @@ def find_value(data, key):
             if bytes(data[node + 8:node + 8 + size]) == key:
                 found.append((node + 8 + size, low | high << 16))
     return found
+
+
+def newest_commit(path):
+    """The number of the last transaction that a file's meta pages know."""
+    with open(path, "rb") as file:
+        pages = file.read(2 * PAGE)
+    return max(struct.unpack_from("<Q", pages, start + 144)[0]
+               for start in (0, PAGE))

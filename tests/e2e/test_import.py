@@ -4,11 +4,13 @@ import csv
 import json
 import os
 import pathlib
+import struct
 import subprocess
 import threading
 
 import pytest
 
+import lmdbfile
 import logins
 from conftest import (BINARY, EXPIRED, NIL, REPO, REVOKED, SECOND, TOKEN_TEXT,
                       VALID, child_env, export_rows, hash_of, import_rows, row,
@@ -17,6 +19,7 @@ from strace import needs_strace
 
 DATA = pathlib.Path(__file__).resolve().parent / "data"
 HEADER = "token,username,created_at,expires_at,last_used_at,is_revoked\n"
+LOCK_TXNID = 48  # behind LMDB's magic, format, and a mutex of musl's
 MORE = 100  # faults that are reported one by one
 
 
@@ -505,6 +508,27 @@ def test_killed_beside_a_server(beside, tmp_path):
     accepts(server.data, path.read_text(), 60000)
     with server.open(token=VALID) as client:
         assert client.login(some)["payload"]["username"] == "player0"
+
+
+@needs_strace
+@pytest.mark.limit(120)
+def test_killed_right_after_a_commit(beside):
+    """LMDB's readers are a commit behind then, until somebody takes the
+    writer's lock: as if it had been killed before it said in the lock file
+    that its first step is committed."""
+    server, path = beside
+    kill_in_commit(3, server.data, path)
+    assert counts(server.data)["staged"] > 0
+    newest = lmdbfile.newest_commit(server.data / "store.mdb")
+    with open(server.data / "store.mdb-lock", "r+b") as lock:
+        lock.seek(LOCK_TXNID)
+        assert lock.read(8) == struct.pack("=Q", newest)
+        lock.seek(LOCK_TXNID)
+        lock.write(struct.pack("=Q", newest - 1))
+    assert counts(server.data)["staged"] == 0
+    accepts(server.data, HEADER + f"{token(5)},another,,,,\n", 1)
+    assert counts(server.data)["staged"] == 0
+    assert counts(server.data)["tokens"] == 3
 
 
 @pytest.mark.limit(120)
