@@ -1,5 +1,6 @@
 """kill -9, of the server and of imports, at any moment."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -165,3 +166,31 @@ def one_import(m, server_factory, cases, outcome):
         cases.blame("wrong", where + ": it cannot be repeated")
     elif imported_rows(m.folder, cases, where) != m.before + IMPORTED:
         cases.blame("wrong", where + ": repeated, and rows are missing")
+
+
+@pytest.mark.limit(60 + 2 * KILLS)
+def test_import_killed_again_and_again(server_factory, data_dir, tmp_path):
+    """Beside one server, also while it deletes what the last one has left:
+    its rows count all or not at all."""
+    rng = faults.chance("import, again and again")
+    path = tmp_path / "tokens.csv"
+    e2e.write_csv(path, [e2e.row(e2e.token(0x20000 + i), "imported")
+                         for i in range(IMPORTED)])
+    server = server_factory(data=data_dir, rows=[
+        e2e.row(e2e.token(i), "before") for i in range(BEFORE)])
+    outcome = {"none": 0, "all": 0}
+    with faults.Cases("kill -9 of import, again and again") as cases:
+        for number in range(-(-KILLS // 3)):
+            cases.case()
+            kill_import(data_dir, path, rng.uniform(0, 0.15))
+            rows = json.loads(e2e.run("verify", "--data", data_dir,
+                                      "--json").stdout)["tokens"]
+            if rows not in (BEFORE, BEFORE + IMPORTED):
+                cases.blame("wrong", "kill %d: %d rows" % (number, rows))
+            outcome["none" if rows == BEFORE else "all"] += 1
+            if rows != BEFORE:
+                e2e.run("token", "delete", "--data", data_dir, "--user",
+                        "imported", timeout=60)
+        server.open(token=e2e.token(7)).close()
+    print(outcome)
+    assert outcome["none"] > 0
