@@ -6,10 +6,10 @@
  *   load login  --port N  --ca FILE  [--connections N] [--resume]
  *   load idle   --port N [--ca FILE] [--connections N]
  *
- * reauth: connections stay; each has --depth logins in flight, or, with
- *         --rate, all together send so many a second, whether answered or not:
- *         a latency counts from when the login was due (no coordinated
- *         omission).
+ * reauth: connections stay; when all have logged in, each has --depth logins
+ *         in flight, or, with --rate, all together send so many a second,
+ *         whether answered or not: a latency counts from when the login was
+ *         due (no coordinated omission).
  * login:  connect, handshake (full, or resumed), upgrade, log in, close; so
  *         many at once.
  * idle:   connect and log in, say so on stdout, and hold until stdin ends.
@@ -18,6 +18,7 @@
  * its player is player<i>. --invalid P asks for an unknown one P times in 100.
  */
 #include "latency.h"
+#include "options.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,37 +28,25 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-    DEPTH_MAX = 256,
     IN_MAX = 65536,
     REQUEST_MAX = 160, /* bytes of one login, framed */
     OUT_MAX = DEPTH_MAX * REQUEST_MAX + 1024,
-    EVENTS = 512
-};
-
-enum mode { REAUTH, LOGIN, IDLE };
-
-struct options {
-    enum mode mode;
-    uint16_t port;
-    const char *ca, *name;
-    unsigned connections, depth, invalid;
-    uint64_t tokens, rate;
-    double seconds, warmup;
-    bool resume;
+    EVENTS = 512,
+    SECOND_NS = 1000000000
 };
 
 /* --- A client --- */
 
-enum state { CONNECTING, HANDSHAKE, UPGRADE, LIVE, CLOSED };
+enum state { CONNECTING, HANDSHAKE, UPGRADE, LIVE, CLOSING };
 
 /* A login that has been sent. */
 struct asked {
@@ -86,10 +75,11 @@ struct load {
     int epoll;
     struct client *clients;
     uint64_t random;
+    uint64_t begin_ns;          /* of the logins of --rate */
     uint64_t from_ns, until_ns; /* what is measured */
     uint64_t done, invalid, live;
-    uint64_t due;  /* logins that --rate has made due so far */
-    unsigned next; /* client to give the next of them */
+    bool repeats; /* an answer is followed by the next login */
+    uint64_t due; /* logins that --rate has made due so far */
     struct histogram latencies;
 };
 
@@ -130,6 +120,12 @@ static ssize_t judge(const struct client *c, ssize_t n)
     int error = SSL_get_error(c->ssl, (int)n);
     return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? 0
                                                                          : -1;
+}
+
+/* Bytes that have been read from the socket, but not from the TLS engine. */
+static bool has_more(const struct client *c)
+{
+    return c->ssl != NULL && SSL_has_pending(c->ssl);
 }
 
 static ssize_t get(struct client *c)
@@ -291,11 +287,7 @@ static void end(struct load *l, struct client *c)
         SSL_free(c->ssl);
         c->ssl = NULL;
     }
-    /* No TIME_WAIT: a port is soon needed again. */
-    struct linger now = {.l_onoff = 1, .l_linger = 0};
-    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     close(c->fd);
-    c->state = CLOSED;
 }
 
 static void send_upgrade(struct load *l, struct client *c)
@@ -354,29 +346,55 @@ static void go_live(struct load *l, struct client *c)
     memmove(c->in, head_end, c->in_len);
     c->state = LIVE;
     l->live++;
-    unsigned depth = l->o.mode != REAUTH ? 1 : l->o.rate > 0 ? 0 : l->o.depth;
-    for (unsigned i = 0; i < depth; i++)
-        ask(l, c, now_ns());
+    ask(l, c, now_ns());
+}
+
+/* The server is to answer, and to end the connection. */
+static void send_close(struct client *c)
+{
+    const uint8_t close_1000[] = {0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8};
+
+    memcpy(c->out + c->out_len, close_1000, sizeof close_1000);
+    c->out_len += sizeof close_1000;
+    c->state = CLOSING;
 }
 
 static void be_live(struct load *l, struct client *c)
 {
     while (take_frame(l, c)) {
-        if (l->o.mode == REAUTH && l->o.rate == 0)
+        if (l->repeats)
             ask(l, c, now_ns());
         if (l->o.mode == LOGIN) {
-            end(l, c);
-            l->live--;
-            begin(l, c);
+            send_close(c);
             return;
         }
     }
 }
 
-static void handle(struct load *l, struct client *c)
+/* Level-triggered: what is in the socket still makes another event. */
+static void take_input(struct load *l, struct client *c)
 {
     ssize_t n;
 
+    do {
+        n = get(c);
+        if (n < 0 && c->state == CLOSING) {
+            end(l, c);
+            begin(l, c);
+            return;
+        }
+        if (n < 0)
+            die("the server hung up");
+        c->in_len = c->state == CLOSING ? 0 : c->in_len + (size_t)n;
+        if (c->state == UPGRADE)
+            go_live(l, c);
+        if (c->state == LIVE)
+            be_live(l, c);
+    } while (n > 0 && has_more(c));
+}
+
+static void handle(struct load *l, struct client *c)
+{
     if (c->state == CONNECTING) {
         c->wants_write = false;
         watch(l, c, EPOLL_CTL_MOD);
@@ -384,47 +402,20 @@ static void handle(struct load *l, struct client *c)
     }
     if (c->state == HANDSHAKE)
         shake_hands(l, c);
-    if (c->state == UPGRADE || c->state == LIVE) {
-        do {
-            n = get(c);
-            if (n < 0)
-                die("the server hung up");
-            c->in_len += (size_t)n;
-            if (c->state == UPGRADE)
-                go_live(l, c);
-            if (c->state == LIVE)
-                be_live(l, c);
-        } while (n > 0 && (c->state == UPGRADE || c->state == LIVE));
-    }
-    if (c->state == UPGRADE || c->state == LIVE)
+    if (c->state >= UPGRADE)
+        take_input(l, c);
+    if (c->state >= UPGRADE)
         flush(l, c);
 }
 
 /* --- The run --- */
 
-/* What --rate has made due by now is sent by the clients in turn. */
-static void send_due(struct load *l, uint64_t begin_ns)
-{
-    uint64_t now = now_ns();
-    uint64_t due =
-        (uint64_t)((double)(now - begin_ns) * (double)l->o.rate / 1e9);
-
-    for (; l->due < due; l->due++) {
-        struct client *c = &l->clients[l->next++ % l->o.connections];
-        if (c->in_flight == DEPTH_MAX) {
-            errno = 0;
-            die("the server is too slow for --rate");
-        }
-        ask(l, c,
-            begin_ns + (uint64_t)((double)l->due * 1e9 / (double)l->o.rate));
-        flush(l, c);
-    }
-}
-
-static void turn(struct load *l, int wait_ms)
+static void turn(struct load *l, uint64_t wait_ns)
 {
     struct epoll_event events[EVENTS];
-    int n = epoll_wait(l->epoll, events, EVENTS, wait_ms);
+    struct timespec wait = {(time_t)(wait_ns / SECOND_NS),
+                            (long)(wait_ns % SECOND_NS)};
+    int n = epoll_pwait2(l->epoll, events, EVENTS, &wait, NULL);
 
     for (int i = 0; i < n; i++)
         handle(l, events[i].data.ptr);
@@ -436,10 +427,22 @@ static void connect_all(struct load *l)
     for (unsigned i = 0; i < l->o.connections; i++) {
         begin(l, &l->clients[i]);
         while (l->o.mode != LOGIN && i + 1 - l->live >= 64)
-            turn(l, 1000);
+            turn(l, SECOND_NS);
     }
     while (l->o.mode != LOGIN && l->live < l->o.connections)
-        turn(l, 1000);
+        turn(l, SECOND_NS);
+}
+
+/* From here on each of them has --depth logins in flight. */
+static void repeat_all(struct load *l)
+{
+    l->repeats = true;
+    for (unsigned i = 0; i < l->o.connections; i++) {
+        struct client *c = &l->clients[i];
+        while (c->in_flight < l->o.depth)
+            ask(l, c, now_ns());
+        flush(l, c);
+    }
 }
 
 static void hold(struct load *l)
@@ -447,7 +450,7 @@ static void hold(struct load *l)
     struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
 
     for (bool waits = true; waits;) {
-        turn(l, 100);
+        turn(l, SECOND_NS / 10);
         waits = false;
         for (unsigned i = 0; i < l->o.connections; i++)
             waits = waits || l->clients[i].in_flight > 0;
@@ -455,29 +458,57 @@ static void hold(struct load *l)
     puts("{\"mode\":\"idle\"}");
     fflush(stdout);
     while (poll(&in, 1, 0) == 0)
-        turn(l, 100);
+        turn(l, SECOND_NS / 10);
+}
+
+/* When login number n of --rate is due. */
+static uint64_t due_ns(const struct load *l, uint64_t n)
+{
+    return l->begin_ns + (uint64_t)((double)n * 1e9 / (double)l->o.rate);
+}
+
+/* What --rate has made due is sent by the clients in turn.
+ * returns: when the next is due */
+static uint64_t send_due(struct load *l)
+{
+    uint64_t now = now_ns();
+
+    for (; due_ns(l, l->due) <= now; l->due++) {
+        struct client *c = &l->clients[l->due % l->o.connections];
+        if (c->in_flight == DEPTH_MAX) {
+            errno = 0;
+            die("the server is too slow for --rate");
+        }
+        ask(l, c, due_ns(l, l->due));
+        flush(l, c);
+    }
+    return due_ns(l, l->due);
+}
+
+static void run_until(struct load *l, uint64_t end_ns)
+{
+    for (uint64_t now = now_ns(); now < end_ns; now = now_ns()) {
+        uint64_t next_ns = l->o.rate > 0 ? send_due(l) : now + SECOND_NS / 100;
+
+        now = now_ns();
+        turn(l, next_ns > now ? next_ns - now : 0);
+    }
 }
 
 /* Lines on stdout say when the measured time begins and ends. */
 static void measure(struct load *l)
 {
-    uint64_t begin_ns = now_ns();
-
-    l->from_ns = begin_ns + (uint64_t)(l->o.warmup * 1e9);
+    if (l->o.mode == REAUTH && l->o.rate == 0)
+        repeat_all(l);
+    prctl(PR_SET_TIMERSLACK, 1);
+    l->begin_ns = now_ns();
+    l->from_ns = l->begin_ns + (uint64_t)(l->o.warmup * 1e9);
     l->until_ns = l->from_ns + (uint64_t)(l->o.seconds * 1e9);
-    while (now_ns() < l->from_ns) {
-        turn(l, l->o.rate > 0 ? 0 : 10);
-        if (l->o.rate > 0)
-            send_due(l, begin_ns);
-    }
+    run_until(l, l->from_ns);
     puts("begin");
     fflush(stdout);
     double cpu = cpu_seconds();
-    while (now_ns() < l->until_ns) {
-        turn(l, l->o.rate > 0 ? 0 : 10);
-        if (l->o.rate > 0)
-            send_due(l, begin_ns);
-    }
+    run_until(l, l->until_ns);
     puts("end");
     printf("{\"logins\":%" PRIu64 ",\"invalid\":%" PRIu64
            ",\"seconds\":%.3f,\"per_second\":%.1f,\"p50_us\":%.1f,"
@@ -500,77 +531,13 @@ static SSL_CTX *open_tls(const struct options *o)
     if (tls == NULL || SSL_CTX_load_verify_locations(tls, o->ca, NULL) != 1)
         die(o->ca);
     SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_read_ahead(tls, 1);
     SSL_CTX_set_max_proto_version(tls, TLS1_2_VERSION);
     SSL_CTX_set_options(tls, SSL_OP_NO_TICKET);
     SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_CLIENT);
     SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     return tls;
-}
-
-static void usage(void)
-{
-    fputs("usage: load reauth|login|idle --port N [--ca FILE]\n"
-          "  [--connections N] [--depth N] [--rate N] [--tokens N]\n"
-          "  [--invalid PERCENT] [--seconds N] [--warmup N] [--resume]\n",
-          stderr);
-    exit(2);
-}
-
-/* Numbers by name; each is one of the options. */
-static bool read_number(struct options *o, const char *name, double value)
-{
-    if (strcmp(name, "port") == 0)
-        o->port = (uint16_t)value;
-    else if (strcmp(name, "connections") == 0)
-        o->connections = (unsigned)value;
-    else if (strcmp(name, "depth") == 0)
-        o->depth = (unsigned)value;
-    else if (strcmp(name, "invalid") == 0)
-        o->invalid = (unsigned)value;
-    else if (strcmp(name, "rate") == 0)
-        o->rate = (uint64_t)value;
-    else if (strcmp(name, "tokens") == 0)
-        o->tokens = (uint64_t)value;
-    else if (strcmp(name, "seconds") == 0)
-        o->seconds = value;
-    else if (strcmp(name, "warmup") == 0)
-        o->warmup = value;
-    else
-        return false;
-    return true;
-}
-
-static void read_options(struct options *o, int argc, char **argv)
-{
-    static const char *const modes[] = {"reauth", "login", "idle"};
-    int mode = 0;
-
-    *o = (struct options){.name = "localhost",
-                          .connections = 1,
-                          .depth = 1,
-                          .tokens = 1,
-                          .seconds = 5,
-                          .warmup = 1};
-    while (argc > 1 && mode < 3 && strcmp(argv[1], modes[mode]) != 0)
-        mode++;
-    if (argc < 2 || mode == 3)
-        usage();
-    o->mode = (enum mode)mode;
-    for (int i = 2; i < argc; i++) {
-        const char *name = strncmp(argv[i], "--", 2) == 0 ? argv[i] + 2 : "";
-        if (strcmp(name, "resume") == 0)
-            o->resume = true;
-        else if (++i == argc)
-            usage();
-        else if (strcmp(name, "ca") == 0)
-            o->ca = argv[i];
-        else if (!read_number(o, name, atof(argv[i])))
-            usage();
-    }
-    if (o->port == 0 || o->connections == 0 || o->depth == 0 ||
-        o->depth > DEPTH_MAX || o->tokens == 0)
-        usage();
 }
 
 int main(int argc, char **argv)
