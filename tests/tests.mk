@@ -143,10 +143,11 @@ lint-steps:
 	    $(TALLY) item $(CHECK_OUT) $$step -- tests/lint/$$step || true; \
 	done
 
-# make bench BENCH='--tokens 100000': side by side with a server of Debian's
-# libwebsockets and LMDB. It never gates.
-.PHONY: bench
-build/bench/load: tests/bench/load.c tests/bench/latency.h tests/tests.mk
+# make bench BENCH='--only reauth --rounds 1': side by side with peers; see
+# docs/performance.md. It never gates. bench-docs publishes its figures.
+.PHONY: bench bench-docs
+build/bench/load: tests/bench/load.c tests/bench/latency.h \
+                  tests/bench/options.h tests/tests.mk
 	@mkdir -p $(@D)
 	@gcc -O2 -std=gnu11 -D_GNU_SOURCE $(WARN) -o $@ $< -lssl -lcrypto
 build/bench/lws_server: tests/bench/lws_server.c tests/tests.mk
@@ -157,6 +158,9 @@ bench:
 	@tools/need bench
 	@$(MAKE) --no-print-directory all build/bench/load build/bench/lws_server
 	@tests/bench/bench.py $(BENCH)
+bench-docs:
+	@tests/bench/report.py build/bench/results.json --into docs/performance.md
+	@cp build/bench/bench.svg docs/bench.svg
 
 # make fuzz SECONDS=60: each target for so long, new inputs into build/fuzz.
 SECONDS := 30
