@@ -61,13 +61,13 @@ def parse_options():
 
 
 def run_side_by_side(bench, options, results):
-    skipped = bench.fill(options.peers)
-    for name, reason in skipped.items():
-        print(f"left out: {PEERS[name].title}: {reason}", file=sys.stderr)
-    names = [name for name in options.peers if name not in skipped]
+    results["peers"] = bench.fill(options.peers)
+    for name, why in results["peers"].items():
+        if why:
+            print(f"left out: {PEERS[name].title}: {why}", file=sys.stderr)
+    names = [name for name, why in results["peers"].items() if not why]
     chosen = [work for work in works.WORKS
               if work.partition(",")[0] in options.only]
-    results["skipped"] = skipped
     results["works"] = works.run_works(bench, names, chosen, options)
     if "idle" in options.only:
         results["works"]["idle connections"] = works.run_idle(bench, names,
@@ -99,13 +99,14 @@ def publish(results, folder):
 
 def main():
     options = parse_options()
-    if "openchampps" not in options.peers: # it makes the certificate
-        options.peers.insert(0, "openchampps")
+    # The first, because it makes the certificate.
+    options.peers = [name for name in PEERS
+                     if name == "openchampps" or name in options.peers]
     machine.raise_descriptors()
     results = {"machine": machine.describe(),
                "options": {name: str(value)
                            for name, value in vars(options).items()},
-               "skipped": {}, "works": {}, "growth": {}, "cold": {},
+               "peers": {}, "works": {}, "growth": {}, "cold": {},
                "import": {}}
     try:
         with tempfile.TemporaryDirectory(dir=machine.BUILD) as name:

@@ -147,20 +147,20 @@ class Bench:
         self.tls = folder / "openchampps" / "tls"
 
     def fill(self, names):
-        """returns: {name: why not}"""
-        skipped = {}
+        """returns: {name: why it cannot be had; None: it can}"""
+        found = {}
         for name in names:
             place = self.folder / name
             place.mkdir(mode=0o700)
             try:
                 PEERS[name].fill(place, self.tokens)
                 with self.serving(name):
-                    pass
+                    found[name] = None
             except (OSError, RuntimeError,
                     subprocess.CalledProcessError) as error:
-                skipped[name] = str(error)
+                found[name] = str(error)
         os.sync()
-        return skipped
+        return found
 
     @contextlib.contextmanager
     def serving(self, name):

@@ -25,6 +25,7 @@ UNITS = {"per_second": "logins/s", "p50_us": "p50 µs", "p99_us": "p99 µs",
 LOGIN_KEYS = ("per_second", "p50_us", "p99_us", "cpu_us", "generator_cpu")
 MORE_IS_BETTER = ("per_second", "rows_per_second")
 
+GOAL_HEAD = ["goal", "wanted", "measured", ""]
 # What is compared: a name, work, and figure.
 COMPARED = [
     ("latency of a login (p50), 1 connection", "reauth, 1 connection",
@@ -106,8 +107,8 @@ def text(results):
     parts = ["{cpu}, {cores} cores, Linux {kernel}, {date}".format(
         **results["machine"])]
     parts.append(columns([["server", "before it answers"]] + [
-        ["  " + peer.title, results["skipped"].get(name) or peer.durability]
-        for name, peer in PEERS.items()]))
+        ["  " + title_of(name), why or PEERS[name].durability]
+        for name, why in results["peers"].items()]))
     for work, runs_of in results["works"].items():
         parts.append(table(work, runs_of, keys_of(runs_of), title_of))
     for name, runs_of in results["growth"].items():
@@ -117,8 +118,7 @@ def text(results):
                            ["ms"]))
     for rows, runs_of in results["import"].items():
         parts.append(table("import, " + rows, runs_of, keys_of(runs_of)))
-    parts.append(columns([["goal", "wanted", "measured", ""],
-                          *goals(results)]))
+    parts.append(columns([GOAL_HEAD, *goals(results)]))
     return "\n\n".join(parts)
 
 
@@ -199,8 +199,8 @@ def md_table(rows):
 
 def md_compared(results):
     """How many times as good ours is, by peer."""
-    names = [name for name in PEERS
-             if name != "openchampps" and name not in results["skipped"]]
+    names = [name for name, why in results["peers"].items()
+             if name != "openchampps" and not why]
     rows = [["openchampps is better by a factor of"] +
             [title_of(name) for name in names]]
     for what, work, key in COMPARED:
@@ -248,8 +248,7 @@ def markdown(results):
         parts.append(md_growth(results))
     if results["import"]:
         parts.append(md_imports(results))
-    parts.append(md_table([["goal", "wanted", "measured", ""],
-                           *goals(results)]))
+    parts.append(md_table([GOAL_HEAD, *goals(results)]))
     return "\n\n".join(parts) + "\n"
 
 
