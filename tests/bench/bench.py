@@ -2,7 +2,7 @@
 """
 Durable logins side by side with peers of the same durability.
 
-    make bench                                 all, about a quarter of an hour
+    make bench                                 all, about 18 minutes
     make bench BENCH='--only reauth --rounds 1 --peers openchampps,node-lmdb'
 
 Each server has one core, the generator (load.c) the other; rounds are

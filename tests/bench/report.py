@@ -214,36 +214,44 @@ def md_compared(results):
 
 
 def md_imports(results):
-    rows = [["import, by a factor of"]]
-    for size, runs_of in results["import"].items():
-        rows[0].append("rate, " + size)
-        rows[0].append("memory, MiB")
-        for i, (name, runs) in enumerate(runs_of.items(), 1):
-            if len(rows) == i:
-                rows.append([name])
-            rows[i] += [number(median(runs, "rows_per_second") /
-                               median(runs_of["openchampps"],
-                                      "rows_per_second")),
-                        f"{median(runs, 'memory_mib'):.0f}"]
+    """Rates as multiples of ours."""
+    sizes = results["import"]
+    names = {name: None for runs_of in sizes.values() for name in runs_of}
+    rows = [["import"]]
+    for size in sizes:
+        rows[0] += [f"rate, {size}", "MiB"]
+    for name in names:
+        row = [name]
+        for runs_of in sizes.values():
+            row += md_import(runs_of, name)
+        rows.append(row)
     return md_table(rows)
 
 
+def md_import(runs_of, name):
+    if name not in runs_of:
+        return ["–", "–"]
+    rate, ours_rate = (median(runs_of[who], "rows_per_second")
+                       for who in (name, "openchampps"))
+    return [number(rate / ours_rate),
+            f"{median(runs_of[name], 'memory_mib'):.0f}"]
+
+
 def md_growth(results):
-    """The cost of a login, as a multiple of the curve's first point."""
-    rows = [["while this grows", "a login's server CPU, to that of the first"]]
+    """The cost of a login, as a multiple of the curve's cheapest point."""
+    rows = [["while this grows", "server CPU of a login, least = 1"]]
     for name, curve in results["growth"].items():
-        if not curve:
-            continue
-        first = median(next(iter(curve.values())), "cpu_us")
-        rows.append([name, ", ".join(
-            f"{x}: {number(median(runs, 'cpu_us') / first)}"
-            for x, runs in curve.items())])
+        costs = {x: median(runs, "cpu_us") for x, runs in curve.items()}
+        least = min(costs.values(), default=None)
+        rows.append([name, ", ".join(f"{x}: {number(cost / least)}"
+                                     for x, cost in costs.items())])
     return md_table(rows)
 
 
 def markdown(results):
-    parts = ["{date}, {cpu}, {cores} cores, Linux {kernel}.".format(
-        **results["machine"]), md_compared(results)]
+    parts = ["{date}, {cpu}, {cores} cores, Linux {kernel}; load average "
+             "before: {load:.1f}.".format(**results["machine"]),
+             md_compared(results)]
     if results["growth"]:
         parts.append(md_growth(results))
     if results["import"]:
