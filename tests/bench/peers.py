@@ -158,7 +158,7 @@ class Bench:
                     found[name] = None
             except (OSError, RuntimeError,
                     subprocess.CalledProcessError) as error:
-                found[name] = str(error)
+                found[name] = str(error).partition("\n")[0]
         os.sync()
         return found
 
