@@ -2,10 +2,10 @@
  * The token store: one LMDB environment in the data directory
  * (store.mdb, store.mdb-lock).
  *
- * Tables: meta (format, checksum secret, next row, revision), tokens (SHA-256
- * of the token -> record), journal (sequence -> one batch of touches),
- * last_used (row -> UTC seconds). journal.h says how the last two work
- * together.
+ * Tables: meta (format, checksum secret, next row, revision, what is staged),
+ * tokens (SHA-256 of the token -> record), journal (sequence -> one batch of
+ * touches), last_used (row -> UTC seconds). journal.h says how the last two
+ * work together.
  *
  * Values are copied out before a read transaction ends; none spans a loop
  * turn. Records are verified when read: a damaged one is never returned.
@@ -100,7 +100,8 @@ struct store_usage store_usage(const struct store *s);
 /* End the turn's read transaction, if one was begun. */
 void store_end_reads(struct store *s);
 
-/* --- Import: many tokens in one transaction, all or nothing. --- */
+/* --- Import: many tokens in one transaction, all or nothing; store_stage.h
+ * is what goes before it. --- */
 
 struct store_import;
 

@@ -5,7 +5,6 @@
 #include "sys/store_edit.h"
 #include "sys/store_env.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
