@@ -226,6 +226,7 @@ def test_one_limit_does_not_hide_another(server_factory):
             server.open(False)
     reasons = {e["reason"] for e in events(server, name="connection_refused")}
     assert "--max-connections is reached" in reasons
+    wait_events(server, "closed", 3)
     with server.open(False), server.open(False):
         with pytest.raises((OSError, AssertionError, EOFError)):
             server.open(False)
