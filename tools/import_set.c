@@ -1,5 +1,7 @@
 #include "tools/import_set.h"
 
+#include "base/bytes.h"
+
 #include <stdlib.h>
 
 /* A row in memory, the username behind it. */
@@ -16,7 +18,7 @@ struct packed {
 
 enum {
     ALIGNMENT = _Alignof(struct packed),
-    FIRST_BYTES = 1 << 16,
+    FIRST_BYTES = 1 << 12,
     FIRST_ROWS = 1 << 10,
     PREFETCH_ROWS = 8
 };
@@ -28,36 +30,29 @@ void import_set_init(struct import_set *set)
 
 void import_set_fini(struct import_set *set)
 {
-    free(set->mem);
+    for (size_t i = 0; i < IMPORT_SET_PARTS; i++)
+        free(set->parts[i].mem);
     free(set->order);
     import_set_init(set);
 }
 
 static struct packed *row_at(const struct import_set *set, size_t i)
 {
-    return (struct packed *)(void *)(set->mem + set->order[i].value);
+    const struct sort_pair *at = &set->order[i];
+
+    return (struct packed *)(void *)(set->parts[at->key >> 56].mem + at->value);
 }
 
-/* The first bytes of a key as a number that sorts as the keys do. */
-static uint64_t key_prefix(const uint8_t key[TOKEN_KEY_LEN])
+static bool reserve_bytes(struct import_part *part, size_t len)
 {
-    uint64_t prefix = 0;
-
-    for (int i = 0; i < 8; i++)
-        prefix = prefix << 8 | key[i];
-    return prefix;
-}
-
-static bool reserve_bytes(struct import_set *set, size_t len)
-{
-    if (len <= set->cap - set->len)
+    if (len <= part->cap - part->len)
         return true;
-    size_t cap = set->cap == 0 ? FIRST_BYTES : 2 * set->cap;
-    uint8_t *mem = realloc(set->mem, cap);
+    size_t cap = part->cap == 0 ? FIRST_BYTES : 2 * part->cap;
+    uint8_t *mem = realloc(part->mem, cap);
     if (mem == NULL)
         return false;
-    set->mem = mem;
-    set->cap = cap;
+    part->mem = mem;
+    part->cap = cap;
     return true;
 }
 
@@ -78,13 +73,14 @@ bool import_set_add(struct import_set *set, const struct import_row *row,
                     struct import_place place)
 {
     const struct token_record *record = &row->record;
+    struct import_part *part = &set->parts[row->key[0]];
     size_t len = offsetof(struct packed, username) + record->username_len;
 
     len = (len + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    if (!reserve_bytes(set, len) || !reserve_row(set))
+    if (!reserve_bytes(part, len) || !reserve_row(set))
         return false;
-    set->order[set->count].key = key_prefix(row->key);
-    set->order[set->count].value = set->len;
+    set->order[set->count].key = load_be64(row->key);
+    set->order[set->count].value = part->len;
     struct packed *packed = row_at(set, set->count);
     memcpy(packed->key, row->key, TOKEN_KEY_LEN);
     packed->created = record->created;
@@ -98,7 +94,7 @@ bool import_set_add(struct import_set *set, const struct import_row *row,
     packed->mark = IMPORT_ROW_OPEN;
     packed->username_len = record->username_len;
     memcpy(packed->username, record->username, record->username_len);
-    set->len += len;
+    part->len += len;
     set->count++;
     return true;
 }
@@ -121,7 +117,7 @@ void import_set_get(const struct import_set *set, size_t i,
     const struct packed *packed = row_at(set, i);
     struct token_record *record = &row->record;
 
-    /* By key the rows lie all over memory: fetch those that come next. */
+    /* By key the rows lie all over their part: fetch those that come next. */
     if (i + PREFETCH_ROWS < set->count)
         __builtin_prefetch(row_at(set, i + PREFETCH_ROWS));
     memcpy(row->key, packed->key, TOKEN_KEY_LEN);

@@ -16,11 +16,23 @@ struct import_place {
     uint64_t column; /* 1-based */
 };
 
+enum { IMPORT_SET_PARTS = 256 };
+
+/* Packed rows, one after the other. */
+struct import_part {
+    uint8_t *mem;
+    size_t len, cap; /* bytes used and there */
+};
+
+/*
+ * A part for each first byte of a key: in the keys' order, rows are read out
+ * of one part after the other, and a part of many millions' still fits into
+ * the processor's cache.
+ */
 struct import_set {
-    uint8_t *mem;            /* packed rows, one after the other */
-    size_t len, cap;         /* bytes used and there */
+    struct import_part parts[IMPORT_SET_PARTS];
     struct sort_pair *order; /* key: first 8 bytes of the row's, big-endian;
-                                value: the row's offset in mem */
+                                value: the row's offset in its part */
     size_t count;            /* rows */
     size_t aside;            /* rows behind those, that are put aside */
     size_t order_cap;        /* rows that order has room for */

@@ -23,4 +23,20 @@ static inline void store_le64(uint8_t *p, uint64_t x)
         p[i] = (uint8_t)(x >> (8 * i));
 }
 
+/* Read 8 big-endian bytes. */
+static inline uint64_t load_be64(const uint8_t *p)
+{
+    uint64_t x = 0;
+    for (int i = 0; i < 8; i++)
+        x = (x << 8) | p[i];
+    return x;
+}
+
+/* Write x as 8 big-endian bytes. */
+static inline void store_be64(uint8_t *p, uint64_t x)
+{
+    for (int i = 0; i < 8; i++)
+        p[i] = (uint8_t)(x >> (56 - 8 * i));
+}
+
 #endif
