@@ -28,6 +28,9 @@ TOOLS := backup cert command compact counts export health import \
          token token_add token_edit token_keys token_list token_show \
          token_view verify
 ECHO  := tests/echo/echo
+# `make EC=bearssl` takes BearSSL's elliptic curves instead of ours.
+EC    := own
+BASE  += $(if $(filter bearssl,$(EC)),ec_bearssl,ec ec_p256 ec_x25519)
 SRC   := $(wildcard $(BASE:%=src/base/%.c) $(PROTO:%=src/proto/%.c) \
                     $(SYS:%=src/sys/%.c) $(APP:%=src/app/%.c) \
                     $(TOOLS:%=tools/%.c))

@@ -1,5 +1,6 @@
 #include "sys/cert_load.h"
 
+#include "base/ec.h"
 #include "base/wipe.h"
 #include "proto/timestamp.h"
 #include "sys/cert_bearssl.h"
@@ -210,10 +211,10 @@ static bool ec_matches(const br_ec_private_key *key,
 {
     uint8_t signature[139]; /* largest for P-521, as BearSSL states */
 
-    size_t len = br_ecdsa_sign_asn1_get_default()(
-        br_ec_get_default(), &br_sha256_vtable, hash, key, signature);
+    size_t len =
+        ec_sign_asn1(ec_curves(), &br_sha256_vtable, hash, key, signature);
     return len != 0 && br_ecdsa_vrfy_asn1_get_default()(
-                           br_ec_get_default(), hash, DIGEST_SHA256_LEN, public,
+                           ec_curves(), hash, DIGEST_SHA256_LEN, public,
                            signature, len) != 0;
 }
 

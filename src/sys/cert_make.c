@@ -1,5 +1,6 @@
 #include "sys/cert_make.h"
 
+#include "base/ec.h"
 #include "base/wipe.h"
 #include "sys/cert_bearssl.h"
 #include "sys/entropy.h"
@@ -85,7 +86,7 @@ static void derive_public(struct cert_key *key)
     uint8_t hash[DIGEST_SHA256_LEN];
 
     key->point_len =
-        br_ec_compute_pub(br_ec_get_default(), NULL, key->point, &key->secret);
+        br_ec_compute_pub(ec_curves(), NULL, key->point, &key->secret);
     assert(key->point_len == X509_POINT_LEN);
     /* RFC 7093, section 2, method 1 */
     digest_sha256(key->point, key->point_len, hash);
@@ -100,8 +101,8 @@ int cert_key_make(struct cert_key *key, struct error *err)
     if (entropy_fill(seed, sizeof seed, err) != 0)
         return -1;
     br_hmac_drbg_init(&drbg, &br_sha256_vtable, seed, sizeof seed);
-    br_ec_keygen(&drbg.vtable, br_ec_get_default(), &key->secret,
-                 key->secret_bytes, BR_EC_secp256r1);
+    br_ec_keygen(&drbg.vtable, ec_curves(), &key->secret, key->secret_bytes,
+                 BR_EC_secp256r1);
     wipe(seed, sizeof seed);
     wipe(&drbg, sizeof drbg);
     derive_public(key);
@@ -167,8 +168,8 @@ static int issue(const struct x509_template *t, const br_ec_private_key *signer,
     if (!x509_build_tbs(t, tbs_mem, sizeof tbs_mem, &s.tbs))
         return error_set(err, "the certificate to be made is too large");
     digest_sha256(s.tbs.ptr, s.tbs.len, hash);
-    size_t len = br_ecdsa_sign_asn1_get_default()(
-        br_ec_get_default(), &br_sha256_vtable, hash, signer, signature);
+    size_t len =
+        ec_sign_asn1(ec_curves(), &br_sha256_vtable, hash, signer, signature);
     s.signature = (struct span){signature, len};
     if (len == 0 || !x509_build_cert(&s, cert_mem, sizeof cert_mem, &cert))
         return error_set(err, "the certificate cannot be signed");

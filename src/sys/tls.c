@@ -1,5 +1,6 @@
 #include "sys/tls.h"
 
+#include "base/ec.h"
 #include "base/wipe.h"
 #include "sys/cert_bearssl.h"
 #include "sys/entropy.h"
@@ -111,9 +112,8 @@ static void set_key(br_ssl_server_context *engine, struct cert *cert)
 
     if (ec != NULL)
         br_ssl_server_set_single_ec(engine, chain, count, ec, BR_KEYTYPE_SIGN,
-                                    cert_issuer_key_type(cert),
-                                    br_ec_get_default(),
-                                    br_ecdsa_sign_asn1_get_default());
+                                    cert_issuer_key_type(cert), ec_curves(),
+                                    ec_sign_asn1);
     else
         br_ssl_server_set_single_rsa(
             engine, chain, count, cert_rsa_key(cert), BR_KEYTYPE_SIGN,
@@ -127,7 +127,7 @@ static void set_key(br_ssl_server_context *engine, struct cert *cert)
  */
 static void set_curves(struct tls_server *t)
 {
-    t->curves = *br_ec_get_default();
+    t->curves = *ec_curves();
     t->curves.supported_curves =
         CURVE(BR_EC_curve25519) | CURVE(BR_EC_secp256r1);
     br_ssl_engine_set_ec(&t->template.eng, &t->curves);

@@ -1,5 +1,6 @@
 #include "sys/tls_client.h"
 
+#include "base/ec.h"
 #include "base/wipe.h"
 #include "sys/entropy.h"
 
@@ -115,7 +116,8 @@ static void set_up(struct client *c)
     br_ssl_engine_set_suites(engine, suites, sizeof suites / sizeof *suites);
     br_ssl_engine_set_default_aes_gcm(engine);
     br_ssl_engine_set_default_chapol(engine);
-    br_ssl_engine_set_default_ecdsa(engine);
+    br_ssl_engine_set_ec(engine, ec_curves());
+    br_ssl_engine_set_ecdsa(engine, br_ecdsa_vrfy_asn1_get_default());
     br_ssl_engine_set_default_rsavrfy(engine);
     br_ssl_engine_set_hash(engine, br_sha256_ID, &br_sha256_vtable);
     br_ssl_engine_set_hash(engine, br_sha384_ID, &br_sha384_vtable);
