@@ -206,16 +206,18 @@ static bool rsa_matches(const br_rsa_private_key *key,
            memcmp(recovered, hash, sizeof recovered) == 0;
 }
 
+/* Signing proves the key usable, its point that it is the right one. */
 static bool ec_matches(const br_ec_private_key *key,
                        const br_ec_public_key *public, const uint8_t *hash)
 {
     uint8_t signature[139]; /* largest for P-521, as BearSSL states */
+    uint8_t point[BR_EC_KBUF_PUB_MAX_SIZE];
 
-    size_t len =
-        ec_sign_asn1(ec_curves(), &br_sha256_vtable, hash, key, signature);
-    return len != 0 && br_ecdsa_vrfy_asn1_get_default()(
-                           ec_curves(), hash, DIGEST_SHA256_LEN, public,
-                           signature, len) != 0;
+    return key->curve == public->curve &&
+           ec_sign_asn1(ec_curves(), &br_sha256_vtable, hash, key, signature) !=
+               0 &&
+           br_ec_compute_pub(ec_curves(), NULL, point, key) == public->qlen &&
+           memcmp(point, public->q, public->qlen) == 0;
 }
 
 static bool key_matches(const struct cert *c, const br_x509_pkey *public)
