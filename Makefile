@@ -30,7 +30,8 @@ TOOLS := backup cert command compact counts export health import \
 ECHO  := tests/echo/echo
 # `make EC=bearssl` takes BearSSL's elliptic curves instead of ours.
 EC    := own
-BASE  += $(if $(filter bearssl,$(EC)),ec_bearssl,ec ec_p256 ec_x25519)
+BASE  += $(if $(filter bearssl,$(EC)),ec_bearssl,\
+             ec ec_p256 ec_p256_num ec_sign ec_x25519)
 SRC   := $(wildcard $(BASE:%=src/base/%.c) $(PROTO:%=src/proto/%.c) \
                     $(SYS:%=src/sys/%.c) $(APP:%=src/app/%.c) \
                     $(TOOLS:%=tools/%.c))

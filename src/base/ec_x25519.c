@@ -241,4 +241,5 @@ void ec_x25519(uint8_t point[EC_X25519_LEN],
     wipe(k, sizeof k);
     wipe(&p, sizeof p);
     wipe(&q, sizeof q);
+    wipe_stack();
 }
