@@ -1,0 +1,140 @@
+/*
+ * Computes on the curves with secrets that memcheck takes for uninitialised,
+ * so that it reports each branch and each address that depends on one.
+ *
+ * argv[1]: what to compute. "branch" and "index" do what the curves must not,
+ * and show that memcheck tells.
+ */
+#include "base/ec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <valgrind/memcheck.h>
+
+enum { SCALAR_LEN = 32, SIGNATURE_MAX = 72, SCALARS = 4 };
+
+static void expect(bool is_met, const char *what)
+{
+    if (is_met)
+        return;
+    fprintf(stderr, "ec_secret: %s\n", what);
+    exit(2);
+}
+
+/*
+ * Scalars of both curves, read from either end: digits of all kinds, 1, and
+ * only zeros or only ones.
+ */
+static void make_secret(uint8_t scalar[SCALAR_LEN], int number)
+{
+    static const uint8_t start[SCALARS] = {0x6b, 0x00, 0x00, 0xff};
+    static const uint8_t more[SCALARS] = {0x9d, 0x00, 0x55, 0x00};
+
+    for (int i = 0; i < SCALAR_LEN; i++)
+        scalar[i] = (uint8_t)(start[number] + more[number] * i);
+    /* Below the order, and not 0. */
+    scalar[0] &= 0x7f;
+    scalar[SCALAR_LEN - 1] |= 1;
+    VALGRIND_MAKE_MEM_UNDEFINED(scalar, SCALAR_LEN);
+}
+
+/* A result may be told; that its end came from a secret shows we looked. */
+static void publish(uint8_t *result, size_t len)
+{
+    uint8_t undefined_bits = 0;
+
+    VALGRIND_GET_VBITS(result + len - 1, &undefined_bits, 1);
+    expect(undefined_bits != 0, "a result that depends on no secret");
+    VALGRIND_MAKE_MEM_DEFINED(result, len);
+}
+
+/* scalar * generator, then scalar * that: a point like a peer's. */
+static void multiply(int curve)
+{
+    const br_ec_impl *curves = ec_curves();
+    uint8_t scalar[SCALAR_LEN], point[EC_P256_POINT_LEN];
+
+    for (int i = 0; i < SCALARS; i++) {
+        make_secret(scalar, i);
+        size_t len = curves->mulgen(point, scalar, sizeof scalar, curve);
+        publish(point, len);
+        expect(curves->mul(point, len, scalar, sizeof scalar, curve) == 1,
+               "not a point");
+        publish(point, len);
+    }
+}
+
+static void x25519(void)
+{
+    multiply(BR_EC_curve25519);
+}
+
+static void p256(void)
+{
+    multiply(BR_EC_secp256r1);
+}
+
+/* The key's length is no secret, nor is the hash's value. */
+static void sign_with(const br_hash_class *hash, int number, size_t key_len)
+{
+    static const uint8_t value[64] = {0x5a};
+    uint8_t secret[SCALAR_LEN], sig[SIGNATURE_MAX];
+    br_ec_private_key key = {
+        .curve = BR_EC_secp256r1, .x = secret, .xlen = key_len};
+
+    make_secret(secret, number);
+    size_t len = ec_sign_asn1(ec_curves(), hash, value, &key, sig);
+    expect(len > 0, "no signature");
+    publish(sig, len);
+}
+
+static void sign(void)
+{
+    for (int i = 0; i < SCALARS; i++) {
+        sign_with(&br_sha256_vtable, i, SCALAR_LEN);
+        sign_with(&br_sha384_vtable, i, SCALAR_LEN);
+    }
+    sign_with(&br_sha1_vtable, 0, SCALAR_LEN - 1);
+}
+
+static volatile uint8_t table[256], sink;
+
+static __attribute__((noinline)) void branch(void)
+{
+    uint8_t scalar[SCALAR_LEN];
+
+    make_secret(scalar, 0);
+    if ((scalar[1] & 1) != 0)
+        sink = 1;
+}
+
+static __attribute__((noinline)) void look_up(void)
+{
+    uint8_t scalar[SCALAR_LEN];
+
+    make_secret(scalar, 0);
+    sink = table[scalar[1]];
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } all[] = {{"x25519", x25519},
+               {"p256", p256},
+               {"sign", sign},
+               {"branch", branch},
+               {"index", look_up}};
+
+    expect(RUNNING_ON_VALGRIND != 0, "not under valgrind");
+    for (size_t i = 0; argc == 2 && i < sizeof all / sizeof *all; i++)
+        if (strcmp(argv[1], all[i].name) == 0) {
+            all[i].run();
+            return 0;
+        }
+    fprintf(stderr, "usage: ec_secret x25519|p256|sign|branch|index\n");
+    return 2;
+}
