@@ -1,7 +1,8 @@
 # Test programs are built with the sanitizers on glibc; results land in
 # build/results as JUnit XML and tests/tally.py counts them.
 
-.PHONY: test test-programs test-peers test-faults check lint lint-steps fuzz
+.PHONY: test test-programs test-ec test-peers test-faults check lint lint-steps \
+        fuzz
 PYTHON := /usr/bin/python3
 TALLY  := tests/tally.py
 UNITS   := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
@@ -53,6 +54,14 @@ test:
 	@$(TALLY) suite --stream $(TEST_OUT) e2e -- $(PYTHON) -m pytest -q \
 	    -p no:cacheprovider --junitxml=$(TEST_OUT)/e2e.xml tests/e2e || true
 	@$(TALLY) report $(TEST_OUT)
+
+# The curves, at random for half an hour, as they are shipped.
+test-ec: build/vendor/musl/libbearssl.a
+	@tools/need test
+	@gcc $(CPPFLAGS) -std=c11 -O2 -Itests/unit -o build/test_ec \
+	    tests/unit/test_ec.c src/base/wipe.c \
+	    $(filter src/base/ec%,$(SRC)) $< -lcmocka
+	@EC_CASES=$${EC_CASES:-1000000} build/test_ec
 
 PEERS_OUT := build/results/peers
 test-peers:
