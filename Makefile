@@ -32,6 +32,9 @@ ECHO  := tests/echo/echo
 EC    := own
 BASE  += $(if $(filter bearssl,$(EC)),ec_bearssl,\
              ec ec_p256 ec_p256_num ec_sign ec_x25519)
+# Newer than the binary when it was linked with the others.
+$(shell mkdir -p build; [ "$$(cat build/ec 2>&1)" = $(EC) ] || echo $(EC) >build/ec)
+build/ec: ;
 SRC   := $(wildcard $(BASE:%=src/base/%.c) $(PROTO:%=src/proto/%.c) \
                     $(SYS:%=src/sys/%.c) $(APP:%=src/app/%.c) \
                     $(TOOLS:%=tools/%.c))
@@ -63,7 +66,7 @@ all: build/openchampps build/import
 
 build/openchampps: $(call objects,obj,$(SRC) $(GEN_SRC))
 build/echo: $(call objects,obj,$(ECHO).c $(LIB_SRC) $(GEN_SRC))
-build/openchampps build/echo: Makefile $(call vendor_libs,musl)
+build/openchampps build/echo: Makefile build/ec $(call vendor_libs,musl)
 	@echo "LINK  $@"
 	@gcc -o $@ $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
 

@@ -16,7 +16,7 @@ build/san/%.o: %.c Makefile tests/tests.mk | $(GEN_H)
 	@mkdir -p $(@D)
 	@gcc $(CPPFLAGS) $(TEST_FLAGS) -MD -MP -c -o $@ $<
 
-build/san/lib.a: $(call objects,san,$(LIB_SRC) $(GEN_SRC)) Makefile
+build/san/lib.a: $(call objects,san,$(LIB_SRC) $(GEN_SRC)) Makefile build/ec
 	@rm -f $@
 	@ar rcsD $@ $(filter %.o,$^)
 

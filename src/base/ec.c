@@ -52,6 +52,7 @@ static uint32_t mul_x25519(unsigned char *point, size_t point_len,
     memcpy(padded, scalar, len);
     ec_x25519(point, padded);
     wipe(padded, sizeof padded);
+    wipe_stack();
     return 1;
 }
 
@@ -65,6 +66,7 @@ static uint32_t mul_p256(unsigned char *point, size_t point_len,
     memcpy(padded + SCALAR_MAX - len, scalar, len);
     bool is_point = ec_p256_mul(point, padded);
     wipe(padded, sizeof padded);
+    wipe_stack();
     return is_point;
 }
 
@@ -86,6 +88,7 @@ static size_t mulgen_p256(unsigned char *point, const unsigned char *scalar,
     memcpy(padded + SCALAR_MAX - len, scalar, len);
     ec_p256_mulgen(point, padded);
     wipe(padded, sizeof padded);
+    wipe_stack();
     return EC_P256_POINT_LEN;
 }
 

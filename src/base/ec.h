@@ -25,14 +25,15 @@ const br_ec_impl *ec_curves(void);
 /*
  * Sign as BearSSL's br_ecdsa_sign does, deterministically (RFC 6979), to the
  * same bytes; its parameters and return value are described there. Keys of
- * other curves than P-256 go to BearSSL.
+ * other curves than P-256 go to BearSSL; impl is for those only.
  */
 size_t ec_sign_asn1(const br_ec_impl *impl, const br_hash_class *hash,
                     const void *hash_value, const br_ec_private_key *key,
                     void *sig);
 
 /*
- * What ec_curves is made of.
+ * What ec_curves is made of. Secrets stay on the stack below the caller, who
+ * wipes it.
  *
  * ec_x25519: point = scalar * point, both little-endian; the scalar is clamped.
  * ec_p256_mul: the same on P-256, for a point that is 4, x and y, and a scalar

@@ -6,6 +6,10 @@
 
 #include <stdint.h>
 
+#ifndef __SIZEOF_INT128__
+#error "this machine has no 128-bit integers; make EC=bearssl"
+#endif
+
 __extension__ typedef unsigned __int128 wide;
 
 /* Hides from the compiler that x is 0 or all ones: it could branch on that. */

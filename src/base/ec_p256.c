@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/ec_p256_comb.h"
-#include "base/wipe.h"
 
 enum {
     WINDOW = 4, /* bits of a scalar taken at once */
@@ -309,9 +308,6 @@ bool ec_p256_mul(uint8_t point[EC_P256_POINT_LEN],
     num_decode(&k, scalar);
     point_mul(&p, &k);
     encode_point(point, &p);
-    wipe(&k, sizeof k);
-    wipe(&p, sizeof p);
-    wipe_stack();
     return true;
 }
 
@@ -324,7 +320,4 @@ void ec_p256_mulgen(uint8_t point[EC_P256_POINT_LEN],
     num_decode(&k, scalar);
     generator_mul(&p, &k);
     encode_point(point, &p);
-    wipe(&k, sizeof k);
-    wipe(&p, sizeof p);
-    wipe_stack();
 }

@@ -20,10 +20,11 @@ struct num {
     uint64_t w[NUM_LIMBS];
 };
 
-/* The moduli, and 2^512 mod each: its product brings into Montgomery form. */
-extern const struct num field_prime,
-    field_square; /* 2^256-2^224+2^192+2^96-1 */
-extern const struct num order_prime, order_square;
+/* 2^256 - 2^224 + 2^192 + 2^96 - 1, and the order of the generator. */
+extern const struct num field_prime, order_prime;
+
+/* 2^512 mod each: a product with that brings a number into Montgomery form. */
+extern const struct num field_square, order_square;
 
 /* r = a b / 2^256, a + b, a - b, 1 / a mod the field; 1 / 0 is 0. */
 void field_mul(struct num *r, const struct num *a, const struct num *b);

@@ -16,7 +16,6 @@ static void decode_short(struct num *k, const uint8_t *bytes, size_t len)
 
     memcpy(padded + NUM_LEN - len, bytes, len);
     num_decode(k, padded);
-    wipe(padded, sizeof padded);
 }
 
 /*
@@ -53,8 +52,6 @@ static void make_nonce(struct num *k, const br_hash_class *hf,
         br_hmac_drbg_generate(&drbg, bytes, NUM_LEN);
         num_decode(k, bytes);
     } while (!is_scalar(k));
-    wipe(bytes, sizeof bytes);
-    wipe(&drbg, sizeof drbg);
 }
 
 /* r = the x of k * generator, mod the order. */
@@ -67,7 +64,6 @@ static void nonce_x(struct num *r, const struct num *k)
     ec_p256_mulgen(point, scalar);
     num_decode(&x, point + 1);
     order_reduce(r, &x);
-    wipe(scalar, sizeof scalar);
 }
 
 /* s = (h + r * d) / k mod the order; k is lost. */
@@ -82,12 +78,16 @@ static void signature_s(struct num *s, const struct num *h, const struct num *r,
     order_mul(&t, &t, d);
     order_add(&t, &t, h);
     order_mul(s, &t, k);
-    wipe(&t, sizeof t);
 }
 
-/* The signature, r and s, of a key of P-256; false if the key is none. */
-static bool sign(const br_hash_class *hf, const void *value,
-                 const br_ec_private_key *key, uint8_t sig[2 * NUM_LEN])
+/*
+ * The signature, r and s, of a key of P-256; false if the key is none. Not
+ * inlined: all secrets are in its frame and below, where its caller wipes.
+ */
+static __attribute__((noinline)) bool sign(const br_hash_class *hf,
+                                           const void *value,
+                                           const br_ec_private_key *key,
+                                           uint8_t sig[2 * NUM_LEN])
 {
     struct num d, h, k, r, s;
 
@@ -100,9 +100,6 @@ static bool sign(const br_hash_class *hf, const void *value,
     signature_s(&s, &h, &r, &d, &k);
     num_encode(sig, &r);
     num_encode(sig + NUM_LEN, &s);
-    wipe(&d, sizeof d);
-    wipe(&k, sizeof k);
-    wipe_stack();
     return true;
 }
 
@@ -115,7 +112,9 @@ size_t ec_sign_asn1(const br_ec_impl *impl, const br_hash_class *hash,
     if (key->curve != BR_EC_secp256r1 || key->xlen > NUM_LEN)
         return br_ecdsa_sign_asn1_get_default()(impl, hash, hash_value, key,
                                                 sig);
-    if (!sign(hash, hash_value, key, raw))
+    bool is_key = sign(hash, hash_value, key, raw);
+    wipe_stack();
+    if (!is_key)
         return 0;
     size_t len = br_ecdsa_raw_to_asn1(raw, 2 * NUM_LEN);
     memcpy(sig, raw, len);

@@ -4,7 +4,6 @@
 
 #include "base/bytes.h"
 #include "base/ec_limbs.h"
-#include "base/wipe.h"
 
 /*
  * Numbers mod p = 2^255 - 19 are five limbs of 51 bits, the lowest first.
@@ -238,8 +237,4 @@ void ec_x25519(uint8_t point[EC_X25519_LEN],
     invert(&p.z, &p.z);
     mul(&p.x, &p.x, &p.z);
     encode(point, &p.x);
-    wipe(k, sizeof k);
-    wipe(&p, sizeof p);
-    wipe(&q, sizeof q);
-    wipe_stack();
 }

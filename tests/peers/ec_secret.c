@@ -3,7 +3,8 @@
  * so that it reports each branch and each address that depends on one.
  *
  * argv[1]: what to compute. "branch" and "index" do what the curves must not,
- * and show that memcheck tells.
+ * and show that memcheck tells. "leftovers" is for no memcheck: it looks for
+ * secrets on the stack below, after each operation.
  */
 #include "base/ec.h"
 
@@ -13,7 +14,13 @@
 
 #include <valgrind/memcheck.h>
 
-enum { SCALAR_LEN = 32, SIGNATURE_MAX = 72, SCALARS = 4 };
+enum {
+    SCALAR_LEN = 32,
+    SIGNATURE_MAX = 72,
+    SCALARS = 4,
+    DEPTH = 16384, /* of the stack that is looked at, in bytes */
+    WORD = 6       /* bytes that are not there by chance; a limb has 51 bits */
+};
 
 static void expect(bool is_met, const char *what)
 {
@@ -118,6 +125,62 @@ static __attribute__((noinline)) void look_up(void)
     sink = table[scalar[1]];
 }
 
+static uint8_t below[DEPTH];
+
+static __attribute__((noinline)) void fill_stack(void)
+{
+    uint8_t bytes[DEPTH];
+
+    memset(bytes, 0xa5, sizeof bytes);
+    __asm__ volatile("" : : "r"(bytes) : "memory");
+}
+
+static __attribute__((noinline)) void take_stack(void)
+{
+    uint8_t bytes[DEPTH];
+
+    /* As if they had been written. */
+    __asm__ volatile("" : : "r"(bytes) : "memory");
+    memcpy(below, bytes, sizeof bytes);
+}
+
+/* Words of a secret as they are in memory, in the other order, or in limbs. */
+static void expect_gone(const uint8_t *secret, size_t len)
+{
+    for (size_t i = 0; i + 8 <= len; i += 8) {
+        uint8_t turned[8];
+        for (size_t j = 0; j < 8; j++)
+            turned[j] = secret[i + 7 - j];
+        expect(memmem(below, DEPTH, secret + i, WORD) == NULL &&
+                   memmem(below, DEPTH, turned, WORD) == NULL,
+               "a secret on the stack");
+    }
+}
+
+static void leftovers(void)
+{
+    static const int curves[] = {BR_EC_curve25519, BR_EC_secp256r1};
+    const uint8_t hash[32] = {0x5a};
+    uint8_t scalar[SCALAR_LEN], point[EC_P256_POINT_LEN], sig[SIGNATURE_MAX];
+    br_ec_private_key key = {BR_EC_secp256r1, scalar, sizeof scalar};
+
+    make_secret(scalar, 0);
+    for (size_t i = 0; i < 2; i++) {
+        bool is_p256 = curves[i] == BR_EC_secp256r1;
+        size_t len =
+            ec_curves()->mulgen(point, scalar, sizeof scalar, curves[i]);
+        fill_stack();
+        ec_curves()->mul(point, len, scalar, sizeof scalar, curves[i]);
+        take_stack();
+        expect_gone(scalar, sizeof scalar);
+        expect_gone(point + is_p256, len - is_p256);
+    }
+    fill_stack();
+    ec_sign_asn1(ec_curves(), &br_sha256_vtable, hash, &key, sig);
+    take_stack();
+    expect_gone(scalar, sizeof scalar);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -129,12 +192,17 @@ int main(int argc, char **argv)
                {"branch", branch},
                {"index", look_up}};
 
+    if (argc == 2 && strcmp(argv[1], "leftovers") == 0) {
+        leftovers();
+        return 0;
+    }
     expect(RUNNING_ON_VALGRIND != 0, "not under valgrind");
     for (size_t i = 0; argc == 2 && i < sizeof all / sizeof *all; i++)
         if (strcmp(argv[1], all[i].name) == 0) {
             all[i].run();
             return 0;
         }
-    fprintf(stderr, "usage: ec_secret x25519|p256|sign|branch|index\n");
+    fprintf(stderr, "usage: ec_secret x25519|p256|sign|branch|index|"
+                    "leftovers\n");
     return 2;
 }
