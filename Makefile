@@ -29,9 +29,10 @@ TOOLS := backup cert command compact counts export health import \
          token_view verify
 ECHO  := tests/echo/echo
 # `make EC=bearssl` takes BearSSL's elliptic curves instead of ours.
-EC    := own
-BASE  += $(if $(filter bearssl,$(EC)),ec_bearssl,\
-             ec ec_p256 ec_p256_num ec_sign ec_x25519)
+EC         := own
+EC_own     := ec ec_p256 ec_p256_num ec_sign ec_x25519
+EC_bearssl := ec_bearssl
+BASE       += $(EC_$(EC))
 # Newer than the binary when it was linked with the others.
 $(shell mkdir -p build; [ "$$(cat build/ec 2>&1)" = $(EC) ] || echo $(EC) >build/ec)
 build/ec: ;

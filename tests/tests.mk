@@ -60,7 +60,7 @@ test-ec: build/vendor/musl/libbearssl.a
 	@tools/need test
 	@gcc $(CPPFLAGS) -std=c11 -O2 -Itests/unit -o build/test_ec \
 	    tests/unit/test_ec.c src/base/wipe.c \
-	    $(filter src/base/ec%,$(SRC)) $< -lcmocka
+	    $(EC_own:%=src/base/%.c) $< -lcmocka
 	@EC_CASES=$${EC_CASES:-1000000} build/test_ec
 
 PEERS_OUT := build/results/peers
@@ -104,8 +104,9 @@ test-faults:
 
 # Lint. What both compilers and clang-tidy have passed is not read again.
 TEST_SRC := $(wildcard tests/unit/*.c tests/fuzz/*.c tests/echo/*.c)
-SHIPPED  := $(SRC) $(wildcard $(ECHO).c)
-checked   = $(patsubst %.c,build/check/$(1)/%.o,$(SRC) $(TEST_SRC))
+LINTED   := $(sort $(SRC) $(patsubst %,src/base/%.c,$(EC_own) $(EC_bearssl)))
+SHIPPED  := $(LINTED) $(wildcard $(ECHO).c)
+checked   = $(patsubst %.c,build/check/$(1)/%.o,$(LINTED) $(TEST_SRC))
 STRICT   := $(CPPFLAGS) -std=c11 $(WARN) -Werror -Itests/unit -MD -MP
 
 build/check/gcc/%.o: %.c Makefile | $(GEN_H)
@@ -144,10 +145,10 @@ lint-steps:
 	@tools/need check
 	@rm -rf $(CHECK_OUT)
 	+@$(TALLY) item $(CHECK_OUT) compiles -- \
-	    $(MAKE) --no-print-directory -k $(call objects,obj,$(SRC)) || true
+	    $(MAKE) --no-print-directory -k $(call objects,obj,$(LINTED)) || true
 	@$(TALLY) item $(CHECK_OUT) format -- \
 	    clang-format --dry-run -Werror $(FORMATTED) || true
-	@$(TALLY) item $(CHECK_OUT) sources -- tests/lint/sources $(SRC) || true
+	@$(TALLY) item $(CHECK_OUT) sources -- tests/lint/sources $(LINTED) || true
 	@for step in layers sizes banned symbols; do \
 	    $(TALLY) item $(CHECK_OUT) $$step -- tests/lint/$$step || true; \
 	done
