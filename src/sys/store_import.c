@@ -191,16 +191,23 @@ static int meet(struct store_import *im, const struct store_row *row,
     return 0;
 }
 
+/* out: *value is the record that is there, if there is one: MDB_KEYEXIST */
+static int put_new(struct store_import *im, const struct store_row *row,
+                   MDB_val *value)
+{
+    int rc = guard_token(im, row->key);
+
+    return rc == 0 ? insert(im, row, put_flags(im, row->key), value) : rc;
+}
+
 static enum store_import_result put(struct store_import *im,
                                     const struct store_row *row,
                                     enum store_import_result result,
                                     struct error *err)
 {
     MDB_val value;
-    int rc = guard_token(im, row->key);
+    int rc = put_new(im, row, &value);
 
-    if (rc == 0)
-        rc = insert(im, row, put_flags(im, row->key), &value);
     if (rc == 0)
         return STORE_IMPORT_CREATED;
     if (rc == MDB_KEYEXIST)
@@ -322,10 +329,8 @@ enum store_import_result store_step_put(struct store_import *step,
                                         struct error *err)
 {
     MDB_val value;
-    int rc = guard_token(step, row->key);
+    int rc = put_new(step, row, &value);
 
-    if (rc == 0)
-        rc = insert(step, row, put_flags(step, row->key), &value);
     if (rc == 0)
         return STORE_IMPORT_CREATED;
     if (rc == MDB_KEYEXIST)
