@@ -91,6 +91,7 @@ def run(folder, options, results):
 
 def publish(results, folder):
     text = json.dumps(results, indent=1)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(text + "\n")
     (folder / "figures.md").write_text(report.markdown(results))
     picture.draw(results, folder / "bench.svg")
