@@ -81,11 +81,13 @@ COLD := $(addprefix src/app/,audit certificate config listeners metrics_page \
         $(addprefix src/proto/,der http_answer log_line prometheus x509) \
         $(addprefix src/sys/,$(filter cert% sandbox%,$(SYS)) appender entropy \
                              file_io journal log net notify passed process \
-                             store store_ballast store_check store_check_erase \
+                             store store_ballast store_check_erase \
                              store_check_meta store_copy store_edit store_import \
                              store_stage store_verify tls_client user) \
         $(addprefix tools/,$(filter-out import_row import_set import_stage,$(TOOLS)))
 $(COLD:%=build/obj/%.o): CFLAGS += -Os
+# A start checks thousands of pages of a large store.
+build/obj/src/sys/store_check_page.o: CFLAGS += -O3
 
 build/obj/%.o: %.c Makefile | $(GEN_H)
 	@mkdir -p $(@D)

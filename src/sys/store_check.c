@@ -73,8 +73,11 @@ static bool is_taken(const struct store_check *c, uint64_t number)
 /* A page that is in use has to be in the file. */
 static bool use(struct store_check *c, uint64_t number)
 {
+    struct store_view *view = &c->s->view;
+
     return take(c, number) &&
-           store_view_page(&c->s->view, number, &c->damage) != NULL;
+           (number < atomic_load(&view->pages) ||
+            store_view_page(view, number, &c->damage) != NULL);
 }
 
 /*
@@ -220,7 +223,7 @@ static bool use_leaves(struct store_check *c, const struct store_step *step)
     size_t count = store_page_count(&step->page);
 
     for (size_t i = 0; i < count; i++)
-        if (!use(c, store_page_node(&step->page, false, i).child))
+        if (!use(c, store_page_child(&step->page, i)))
             return false;
     return true;
 }

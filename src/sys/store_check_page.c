@@ -37,6 +37,11 @@ size_t store_page_count(const struct store_page *page)
     return (lower_of(page) - STORE_PAGE_HEAD) / 2;
 }
 
+static uint64_t child_at(const uint8_t *at)
+{
+    return page_u32(at) | (uint64_t)page_u16(at + 4) << 32;
+}
+
 /* An entry: low 2, high 2, flags 2, key length 2, key, value. */
 static struct store_node node_at(const uint8_t *at, bool is_leaf)
 {
@@ -45,7 +50,7 @@ static struct store_node node_at(const uint8_t *at, bool is_leaf)
     };
 
     if (!is_leaf) {
-        node.child = page_u32(at) | (uint64_t)page_u16(at + 4) << 32;
+        node.child = child_at(at);
         return node;
     }
     node.value_len = page_u32(at);
@@ -53,6 +58,11 @@ static struct store_node node_at(const uint8_t *at, bool is_leaf)
     node.value.ptr = node.key.ptr + node.key.len;
     node.value.len = (node.flags & NODE_OVERFLOW) != 0 ? 8 : node.value_len;
     return node;
+}
+
+uint64_t store_page_child(const struct store_page *page, size_t i)
+{
+    return child_at(page->bytes + offset_of(page, i));
 }
 
 struct store_node store_page_node(const struct store_page *page, bool is_leaf,

@@ -87,6 +87,9 @@ const char *store_page_check(const struct store_page *page,
 /* Entries of a page that was checked; at least 1, on a branch 2. */
 size_t store_page_count(const struct store_page *page);
 
+/* The page below entry i of a branch that was checked. */
+uint64_t store_page_child(const struct store_page *page, size_t i);
+
 /* Entry i of a page that was checked. A branch's first key means nothing. */
 struct store_node store_page_node(const struct store_page *page, bool is_leaf,
                                   size_t i);
