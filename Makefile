@@ -35,7 +35,6 @@ EC_bearssl := ec_bearssl
 BASE       += $(EC_$(EC))
 # Newer than the binary when it was linked with the others.
 $(shell mkdir -p build; [ "$$(cat build/ec 2>&1)" = $(EC) ] || echo $(EC) >build/ec)
-build/ec: ;
 SRC   := $(wildcard $(BASE:%=src/base/%.c) $(PROTO:%=src/proto/%.c) \
                     $(SYS:%=src/sys/%.c) $(APP:%=src/app/%.c) \
                     $(TOOLS:%=tools/%.c))
@@ -70,6 +69,8 @@ build/echo: $(call objects,obj,$(ECHO).c $(LIB_SRC) $(GEN_SRC))
 build/openchampps build/echo: Makefile build/ec $(call vendor_libs,musl)
 	@echo "LINK  $@"
 	@gcc -o $@ $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
+
+build/ec: ; # made above, while this is read
 
 build/import: build/openchampps
 	@ln -sf openchampps $@
