@@ -7,7 +7,7 @@
 /* Longer scalars exist only with zeros before them: BearSSL's matter. */
 enum { SCALAR_MAX = 32 };
 
-/* What is used of it elsewhere, and what these curves have no use for. */
+/* P-384, P-521, and what of P-256 is rare: verifying, and long scalars. */
 static const br_ec_impl *const other = &br_ec_prime_i31;
 
 static const unsigned char *generator(int curve, size_t *len)

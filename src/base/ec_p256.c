@@ -28,6 +28,44 @@ static inline uint64_t equal_mask(uint64_t a, uint64_t b)
     return opaque(((differ | (0 - differ)) >> 63) - 1);
 }
 
+/* Of two points: products of coordinates, and sums of two of those. */
+struct products {
+    struct num xx, yy, zz;
+    struct num xy, yz, xz; /* x1 y2 + x2 y1, and so on */
+};
+
+/* The sum of the points, in the way that both additions end. t is lost. */
+static void finish_add(struct point *r, struct products *t)
+{
+    struct num x, y, z, u;
+
+    field_mul(&z, &curve_b, &t->zz);
+    field_sub(&x, &t->xz, &z);
+    field_add(&z, &x, &x);
+    field_add(&x, &x, &z);
+    field_sub(&z, &t->yy, &x);
+    field_add(&x, &t->yy, &x);
+    field_mul(&y, &curve_b, &t->xz);
+    field_add(&u, &t->zz, &t->zz);
+    field_add(&t->zz, &u, &t->zz);
+    field_sub(&y, &y, &t->zz);
+    field_sub(&y, &y, &t->xx);
+    field_add(&u, &y, &y);
+    field_add(&y, &u, &y);
+    field_add(&u, &t->xx, &t->xx);
+    field_add(&t->xx, &u, &t->xx);
+    field_sub(&t->xx, &t->xx, &t->zz);
+    field_mul(&u, &t->yz, &y);
+    field_mul(&t->zz, &t->xx, &y);
+    field_mul(&y, &x, &z);
+    field_add(&r->y, &y, &t->zz);
+    field_mul(&x, &t->xy, &x);
+    field_sub(&r->x, &x, &u);
+    field_mul(&z, &t->yz, &z);
+    field_mul(&u, &t->xy, &t->xx);
+    field_add(&r->z, &z, &u);
+}
+
 /*
  * r = p + q for any two points: algorithm 4 of Renes, Costello and Batina,
  * "Complete addition formulas for prime order elliptic curves" (2016).
@@ -35,95 +73,49 @@ static inline uint64_t equal_mask(uint64_t a, uint64_t b)
 static void point_add(struct point *r, const struct point *p,
                       const struct point *q)
 {
-    struct num t0, t1, t2, t3, t4, x, y, z;
+    struct products t;
+    struct num u;
 
-    field_mul(&t0, &p->x, &q->x);
-    field_mul(&t1, &p->y, &q->y);
-    field_mul(&t2, &p->z, &q->z);
-    field_add(&t3, &p->x, &p->y);
-    field_add(&t4, &q->x, &q->y);
-    field_mul(&t3, &t3, &t4);
-    field_add(&t4, &t0, &t1);
-    field_sub(&t3, &t3, &t4);
-    field_add(&t4, &p->y, &p->z);
-    field_add(&x, &q->y, &q->z);
-    field_mul(&t4, &t4, &x);
-    field_add(&x, &t1, &t2);
-    field_sub(&t4, &t4, &x);
-    field_add(&x, &p->x, &p->z);
-    field_add(&y, &q->x, &q->z);
-    field_mul(&x, &x, &y);
-    field_add(&y, &t0, &t2);
-    field_sub(&y, &x, &y);
-    field_mul(&z, &curve_b, &t2);
-    field_sub(&x, &y, &z);
-    field_add(&z, &x, &x);
-    field_add(&x, &x, &z);
-    field_sub(&z, &t1, &x);
-    field_add(&x, &t1, &x);
-    field_mul(&y, &curve_b, &y);
-    field_add(&t1, &t2, &t2);
-    field_add(&t2, &t1, &t2);
-    field_sub(&y, &y, &t2);
-    field_sub(&y, &y, &t0);
-    field_add(&t1, &y, &y);
-    field_add(&y, &t1, &y);
-    field_add(&t1, &t0, &t0);
-    field_add(&t0, &t1, &t0);
-    field_sub(&t0, &t0, &t2);
-    field_mul(&t1, &t4, &y);
-    field_mul(&t2, &t0, &y);
-    field_mul(&y, &x, &z);
-    field_add(&r->y, &y, &t2);
-    field_mul(&x, &t3, &x);
-    field_sub(&r->x, &x, &t1);
-    field_mul(&z, &t4, &z);
-    field_mul(&t1, &t3, &t0);
-    field_add(&r->z, &z, &t1);
+    field_mul(&t.xx, &p->x, &q->x);
+    field_mul(&t.yy, &p->y, &q->y);
+    field_mul(&t.zz, &p->z, &q->z);
+    field_add(&t.xy, &p->x, &p->y);
+    field_add(&u, &q->x, &q->y);
+    field_mul(&t.xy, &t.xy, &u);
+    field_add(&u, &t.xx, &t.yy);
+    field_sub(&t.xy, &t.xy, &u);
+    field_add(&t.yz, &p->y, &p->z);
+    field_add(&u, &q->y, &q->z);
+    field_mul(&t.yz, &t.yz, &u);
+    field_add(&u, &t.yy, &t.zz);
+    field_sub(&t.yz, &t.yz, &u);
+    field_add(&t.xz, &p->x, &p->z);
+    field_add(&u, &q->x, &q->z);
+    field_mul(&t.xz, &t.xz, &u);
+    field_add(&u, &t.xx, &t.zz);
+    field_sub(&t.xz, &t.xz, &u);
+    finish_add(r, &t);
 }
 
 /* r = p + q where q is not the point at infinity: their algorithm 5. */
 static void point_add_affine(struct point *r, const struct point *p,
                              const struct affine *q)
 {
-    struct num t0, t1, t2, t3, t4, x, y, z;
+    struct products t = {.zz = p->z};
+    struct num u;
 
-    field_mul(&t0, &p->x, &q->x);
-    field_mul(&t1, &p->y, &q->y);
-    field_add(&t3, &q->x, &q->y);
-    field_add(&t4, &p->x, &p->y);
-    field_mul(&t3, &t3, &t4);
-    field_add(&t4, &t0, &t1);
-    field_sub(&t3, &t3, &t4);
-    field_mul(&t4, &q->y, &p->z);
-    field_add(&t4, &t4, &p->y);
-    field_mul(&y, &q->x, &p->z);
-    field_add(&y, &y, &p->x);
-    field_mul(&z, &curve_b, &p->z);
-    field_sub(&x, &y, &z);
-    field_add(&z, &x, &x);
-    field_add(&x, &x, &z);
-    field_sub(&z, &t1, &x);
-    field_add(&x, &t1, &x);
-    field_mul(&y, &curve_b, &y);
-    field_add(&t1, &p->z, &p->z);
-    field_add(&t2, &t1, &p->z);
-    field_sub(&y, &y, &t2);
-    field_sub(&y, &y, &t0);
-    field_add(&t1, &y, &y);
-    field_add(&y, &t1, &y);
-    field_add(&t1, &t0, &t0);
-    field_add(&t0, &t1, &t0);
-    field_sub(&t0, &t0, &t2);
-    field_mul(&t1, &t4, &y);
-    field_mul(&t2, &t0, &y);
-    field_mul(&y, &x, &z);
-    field_add(&r->y, &y, &t2);
-    field_mul(&x, &t3, &x);
-    field_sub(&r->x, &x, &t1);
-    field_mul(&z, &t4, &z);
-    field_mul(&t1, &t3, &t0);
-    field_add(&r->z, &z, &t1);
+    field_mul(&t.xx, &p->x, &q->x);
+    field_mul(&t.yy, &p->y, &q->y);
+    field_add(&t.xy, &p->x, &p->y);
+    field_add(&u, &q->x, &q->y);
+    field_mul(&t.xy, &t.xy, &u);
+    field_add(&u, &t.xx, &t.yy);
+    field_sub(&t.xy, &t.xy, &u);
+    field_mul(&t.yz, &q->y, &p->z);
+    field_add(&t.yz, &t.yz, &p->y);
+    field_mul(&t.xz, &q->x, &p->z);
+    field_add(&t.xz, &t.xz, &p->x);
+    finish_add(r, &t);
 }
 
 /* p = 2 p: their algorithm 6. */
