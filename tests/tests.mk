@@ -21,9 +21,11 @@ build/san/lib.a: $(call objects,san,$(LIB_SRC) $(GEN_SRC)) Makefile build/ec
 	@ar rcsD $@ $(filter %.o,$^)
 
 TEST_LIBS := build/san/lib.a $(call vendor_libs,san)
+# Our code needs BearSSL, and BearSSL our rounds of SHA-256.
+GROUP      = -Wl,--start-group $^ -Wl,--end-group
 build/test/%: build/san/tests/unit/%.o $(TEST_LIBS)
 	@mkdir -p $(@D)
-	@gcc $(SANITIZE) $(LINK) -o $@ $^ -lcmocka -lpthread
+	@gcc $(SANITIZE) $(LINK) -o $@ $(GROUP) -lcmocka -lpthread
 build/test/test_alloc build/cov/test/test_alloc: LINK := \
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup \
     -Wl,--wrap=mmap,--wrap=munmap
@@ -33,7 +35,7 @@ build/test/test_certificate build/cov/test/test_certificate: LINK := \
 build/replay/%: build/san/tests/fuzz/fuzz_%.o \
                 build/san/tests/fuzz/replay_main.o $(TEST_LIBS)
 	@mkdir -p $(@D)
-	@gcc $(SANITIZE) -o $@ $^ -lpthread
+	@gcc $(SANITIZE) -o $@ $(GROUP) -lpthread
 
 test-programs: all build/echo $(UNITS:%=build/test/%) $(FUZZERS:%=build/replay/%)
 
@@ -204,7 +206,7 @@ COV_FLAGS := -std=c11 -g -O0 --coverage -fprofile-update=atomic $(WARN) \
              -Itests/unit
 COV_LIBS  := build/cov/lib.a $(call vendor_libs,san)
 cov_link   = gcc $(SANITIZE) --coverage $(LINK) -o $@ $(filter %.o,$^) \
-             $(filter %.a,$^)
+             -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
 build/cov/%.o: %.c Makefile tests/tests.mk | $(GEN_H)
 	@mkdir -p $(@D)
 	@gcc $(CPPFLAGS) $(COV_FLAGS) -MD -MP -c -o $@ $<

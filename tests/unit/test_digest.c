@@ -1,4 +1,5 @@
 #include "base/digest.h"
+#include "base/sha256.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,12 +75,41 @@ static void null_is_empty(void **state)
     assert_memory_equal(a, b, DIGEST_SHA1_LEN);
 }
 
+/* What the processor does and what BearSSL does, to the bit. */
+static void rounds_are_bearssls(void **state)
+{
+#ifdef __x86_64__
+    uint32_t seed = 1;
+    (void)state;
+
+    if (!sha256_x86_is_there())
+        skip();
+    for (int n = 0; n < 10000; n++) {
+        uint8_t block[SHA256_BLOCK_LEN];
+        uint32_t ours[SHA256_STATE_WORDS], theirs[SHA256_STATE_WORDS];
+        for (size_t i = 0; i < sizeof block; i++)
+            block[i] = (uint8_t)((seed = seed * 1664525 + 1013904223) >> 24);
+        for (size_t i = 0; i < SHA256_STATE_WORDS; i++)
+            ours[i] = theirs[i] = seed = seed * 1664525 + 1013904223;
+        uint8_t *in = guard_copy(block, sizeof block);
+        sha256_x86_round(in, ours);
+        br_sha2small_round_portable(in, theirs);
+        free(in);
+        assert_memory_equal(ours, theirs, sizeof ours);
+    }
+#else
+    (void)state;
+    skip();
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fips_180_vectors),
         cmocka_unit_test(one_million_a),
         cmocka_unit_test(null_is_empty),
+        cmocka_unit_test(rounds_are_bearssls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
