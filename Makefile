@@ -10,7 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 .PHONY: all run clean
 
 # The sources, alphabetical. A new file is one word here.
-BASE  := base64 buf civil digest error sha256 siphash sort wipe
+BASE  := base64 buf civil digest error hex sha256 siphash sort wipe
 PROTO := csv der http http_answer json json_write last_use log_line msg \
          prometheus proxy timestamp token utf8 uuid ws_frame ws_msg x509
 SYS   := appender cert cert_load cert_make cert_pem clock committer entropy \

@@ -1,6 +1,7 @@
 #include "tools/import_row.h"
 
 #include "base/digest.h"
+#include "base/hex.h"
 #include "base/wipe.h"
 #include "proto/timestamp.h"
 #include "proto/utf8.h"
@@ -112,32 +113,14 @@ static const char *read_token(const struct csv_field *field,
     return NULL;
 }
 
-/* returns: the value of a hex digit, or -1 */
-static int hex_value(uint8_t digit)
-{
-    uint8_t lower = ascii_lower(digit);
-
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 static const char *read_hash(const struct csv_field *field,
                              uint8_t key[TOKEN_KEY_LEN])
 {
-    static const char reason[] = "not a SHA-256 (64 hex digits)";
-
     if (is_null(field))
         return "is empty";
-    if (field->text.len != 2 * TOKEN_KEY_LEN)
-        return reason;
-    for (size_t i = 0; i < TOKEN_KEY_LEN; i++) {
-        int high = hex_value(field->text.ptr[2 * i]);
-        int low = hex_value(field->text.ptr[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return reason;
-        key[i] = (uint8_t)(high << 4 | low);
-    }
+    if (field->text.len != 2 * TOKEN_KEY_LEN ||
+        !hex_decode(field->text.ptr, key, TOKEN_KEY_LEN))
+        return "not a SHA-256 (64 hex digits)";
     return NULL;
 }
 

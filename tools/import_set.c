@@ -111,6 +111,13 @@ bool import_set_sort(struct import_set *set)
     return true;
 }
 
+/* Two cache lines, or three. */
+static void prefetch(const struct packed *row)
+{
+    __builtin_prefetch(row);
+    __builtin_prefetch(row->username);
+}
+
 void import_set_get(const struct import_set *set, size_t i,
                     struct import_row *row, struct import_place *place)
 {
@@ -119,7 +126,7 @@ void import_set_get(const struct import_set *set, size_t i,
 
     /* By key the rows lie all over their part: fetch those that come next. */
     if (i + PREFETCH_ROWS < set->count)
-        __builtin_prefetch(row_at(set, i + PREFETCH_ROWS));
+        prefetch(row_at(set, i + PREFETCH_ROWS));
     memcpy(row->key, packed->key, TOKEN_KEY_LEN);
     record->row = 0;
     record->created = packed->created;

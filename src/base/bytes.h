@@ -23,6 +23,13 @@ static inline void store_le64(uint8_t *p, uint64_t x)
         p[i] = (uint8_t)(x >> (8 * i));
 }
 
+/* Write x as 4 big-endian bytes. */
+static inline void store_be32(uint8_t *p, uint32_t x)
+{
+    for (int i = 0; i < 4; i++)
+        p[i] = (uint8_t)(x >> (24 - 8 * i));
+}
+
 /* Read 8 big-endian bytes. */
 static inline uint64_t load_be64(const uint8_t *p)
 {

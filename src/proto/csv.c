@@ -41,6 +41,7 @@ static enum csv_event fail(struct csv *c, const char *reason)
     return fail_at(c, reason, c->line, c->column);
 }
 
+/* Placed where the open field starts. */
 static enum csv_event fail_field(struct csv *c, const char *reason)
 {
     const struct csv_field *field = &c->fields[c->field_count];
@@ -48,11 +49,16 @@ static enum csv_event fail_field(struct csv *c, const char *reason)
     return fail_at(c, reason, field->line, field->column);
 }
 
-/* Add to the open field. A row too long is placed where that field starts. */
+static enum csv_event fail_long(struct csv *c)
+{
+    return fail_field(c, "row too long (is a closing quote missing?)");
+}
+
+/* Add to the open field. */
 static enum csv_event add_bytes(struct csv *c, const uint8_t *in, size_t len)
 {
     if (len > c->row_cap - c->row_len)
-        return fail_field(c, "row too long (is a closing quote missing?)");
+        return fail_long(c);
     memcpy(c->row + c->row_len, in, len);
     c->row_len += len;
     c->column += len;
@@ -96,14 +102,26 @@ static void pass_newline(struct csv *c, uint8_t byte)
     c->column = 1;
 }
 
-/* Length of the run at in[0..len) that holds no byte of the stop set. */
-static size_t run_length(const bool stop[256], const uint8_t *in, size_t len)
+/*
+ * Add to the open field the run at in[0..len) that holds no byte of the stop
+ * set. Fields are short: copied in one pass with the search.
+ * out: *run bytes added
+ */
+static enum csv_event add_run(struct csv *c, const bool stop[256],
+                              const uint8_t *in, size_t len, size_t *run)
 {
+    size_t room = c->row_cap - c->row_len;
+    uint8_t *out = c->row + c->row_len;
     size_t n = 0;
 
-    while (n < len && !stop[in[n]])
+    while (n < len && n < room && !stop[in[n]]) {
+        out[n] = in[n];
         n++;
-    return n;
+    }
+    *run = n;
+    c->row_len += n;
+    c->column += n;
+    return n == room && n < len && !stop[in[n]] ? fail_long(c) : CSV_NONE;
 }
 
 /*
@@ -189,8 +207,8 @@ static enum csv_event step_field(struct csv *c, const uint8_t *in, size_t *used)
 static enum csv_event step_plain(struct csv *c, const uint8_t *in, size_t len,
                                  size_t *used)
 {
-    size_t run = run_length(plain_stop, in, len);
-    enum csv_event event = add_bytes(c, in, run);
+    size_t run;
+    enum csv_event event = add_run(c, plain_stop, in, len, &run);
 
     *used = run;
     if (event != CSV_NONE || run == len)
@@ -203,8 +221,8 @@ static enum csv_event step_plain(struct csv *c, const uint8_t *in, size_t len,
 static enum csv_event step_quoted(struct csv *c, const uint8_t *in, size_t len,
                                   size_t *used)
 {
-    size_t run = run_length(quoted_stop, in, len);
-    enum csv_event event = add_bytes(c, in, run);
+    size_t run;
+    enum csv_event event = add_run(c, quoted_stop, in, len, &run);
 
     *used = run;
     if (run > 0)

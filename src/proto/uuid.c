@@ -1,5 +1,7 @@
 #include "proto/uuid.h"
 
+#include "base/hex.h"
+
 #include <stddef.h>
 
 /* Is there a hyphen before the byte number i? */
@@ -8,33 +10,22 @@ static bool has_hyphen(size_t i)
     return i == 4 || i == 6 || i == 8 || i == 10;
 }
 
-/* Value of a hex digit; *is_bad is set for others. Without branches: which
- * digits there are is chance, and nobody's business. */
-static unsigned hex_value(uint8_t c, unsigned *is_bad)
-{
-    unsigned is_digit = c - (unsigned)'0' < 10;
-    unsigned is_letter = (c | 0x20U) - 'a' < 6;
-
-    *is_bad |= ~(is_digit | is_letter) & 1;
-    return (c & 15U) + 9 * is_letter;
-}
-
+/* Without branches on the digits: which there are is nobody's business. */
 bool uuid_parse(struct span text, uint8_t out[UUID_LEN])
 {
-    uint8_t bytes[UUID_LEN];
+    uint8_t digits[2 * UUID_LEN], bytes[UUID_LEN];
     const uint8_t *p = text.ptr;
-    unsigned is_bad = 0;
 
     if (text.len != UUID_TEXT_LEN)
         return false;
-    for (size_t i = 0; i < UUID_LEN; i++) {
-        if (has_hyphen(i))
-            is_bad |= *p++ != '-';
-        unsigned high = hex_value(*p++, &is_bad);
-        unsigned low = hex_value(*p++, &is_bad);
-        bytes[i] = (uint8_t)(high << 4 | low);
-    }
-    if (is_bad)
+    if (p[8] != '-' || p[13] != '-' || p[18] != '-' || p[23] != '-')
+        return false;
+    memcpy(digits, p, 8);
+    memcpy(digits + 8, p + 9, 4);
+    memcpy(digits + 12, p + 14, 4);
+    memcpy(digits + 16, p + 19, 4);
+    memcpy(digits + 20, p + 24, 12);
+    if (!hex_decode(digits, bytes, UUID_LEN))
         return false;
     memcpy(out, bytes, UUID_LEN);
     return true;

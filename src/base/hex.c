@@ -1,0 +1,45 @@
+#include "base/hex.h"
+
+#include "base/bytes.h"
+
+/* Eight digits at once: a byte of the word each. */
+#define EACH(byte) (0x0101010101010101 * (uint64_t)(byte))
+
+/* 0x80 in each byte of text that is first..last. Needs: all are below 0x80. */
+static uint64_t range(uint64_t text, uint8_t first, uint8_t last)
+{
+    uint64_t is_first_up = text + EACH(0x80 - first);
+    uint64_t is_past = text + EACH(0x7f - last);
+
+    return is_first_up & ~is_past & EACH(0x80);
+}
+
+/* The values of eight digits. out: *bad gets a bit set if one is none */
+static uint64_t values(uint64_t text, uint64_t *bad)
+{
+    uint64_t ascii = text & EACH(0x7f);
+    uint64_t digits = range(ascii, '0', '9');
+    uint64_t letters = range(ascii | EACH(0x20), 'a', 'f');
+
+    *bad |= (text & EACH(0x80)) | ((digits | letters) ^ EACH(0x80));
+    return (ascii & EACH(0x0f)) + (letters >> 7) * 9;
+}
+
+/* Eight values, 0 to 15, moved together: four bytes. */
+static uint64_t join(uint64_t values)
+{
+    uint64_t bytes = (values | values >> 4) & 0x00ff00ff00ff00ff;
+    uint64_t pairs = (bytes | bytes >> 8) & 0x0000ffff0000ffff;
+
+    return (pairs | pairs >> 16) & 0xffffffff;
+}
+
+bool hex_decode(const uint8_t *text, uint8_t *out, size_t len)
+{
+    uint64_t bad = 0;
+
+    for (size_t i = 0; i < len; i += 4)
+        store_be32(out + i,
+                   (uint32_t)join(values(load_be64(text + 2 * i), &bad)));
+    return bad == 0;
+}
