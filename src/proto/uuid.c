@@ -1,5 +1,6 @@
 #include "proto/uuid.h"
 
+#include "base/bytes.h"
 #include "base/hex.h"
 
 #include <stddef.h>
@@ -45,9 +46,5 @@ void uuid_format(const uint8_t uuid[UUID_LEN], char out[UUID_TEXT_LEN])
 
 bool uuid_is_nil(const uint8_t uuid[UUID_LEN])
 {
-    uint8_t any = 0;
-
-    for (size_t i = 0; i < UUID_LEN; i++)
-        any |= uuid[i];
-    return any == 0;
+    return (load_be64(uuid) | load_be64(uuid + 8)) == 0;
 }

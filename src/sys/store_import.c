@@ -136,12 +136,11 @@ static int write_record(struct store_import *im, const struct store_row *row,
                         uint64_t number, unsigned flags, MDB_val *value)
 {
     struct token_seal seal = {.key = row->key, .secret = im->s->secret};
-    struct token_record record = *row->record;
     uint8_t packed[TOKEN_RECORD_MAX];
     MDB_val key = val_of(row->key, TOKEN_KEY_LEN);
 
-    record.row = number;
-    value->mv_size = token_encode(&record, &seal, packed);
+    row->record->row = number;
+    value->mv_size = token_encode(row->record, &seal, packed);
     value->mv_data = packed;
     int rc = mdb_cursor_put(im->tokens, &key, value, flags);
     if (rc != 0)

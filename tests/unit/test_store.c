@@ -527,8 +527,7 @@ static void the_same_again(void **state)
     assert_int_equal(store_import_commit(im, &err), 0);
 }
 
-static void check_conflict(struct store_import *im,
-                           const struct token_record *record)
+static void check_conflict(struct store_import *im, struct token_record *record)
 {
     uint8_t key[TOKEN_KEY_LEN];
     struct store_row row = {scratch_key(key, 4), record, 0};
