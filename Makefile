@@ -45,7 +45,8 @@ GEN_H   := build/licenses.h build/versions.h
 
 WARN     := -Wall -Wextra -Wshadow -Wconversion
 CPPFLAGS := -D_GNU_SOURCE -Isrc -I. -Ibuild -isystem build/vendor/include
-CFLAGS   := -std=c11 -O2 -fPIE -ffunction-sections -fdata-sections \
+OPTIMIZE  = -Os
+CFLAGS   := -std=c11 -fPIE -ffunction-sections -fdata-sections \
             -fstack-protector-strong -fstack-clash-protection \
             -fno-asynchronous-unwind-tables \
             "-ffile-prefix-map=$(CURDIR)/=" $(WARN)
@@ -75,25 +76,20 @@ build/ec: ; # made above, while this is read
 build/import: build/openchampps
 	@ln -sf openchampps $@
 
-# What runs once is built small.
-COLD := $(addprefix src/app/,audit certificate config listeners metrics_page \
-                             options pool serve server_cert server_signals \
-                             upgrade) \
-        $(addprefix src/proto/,der http_answer log_line prometheus x509) \
-        $(addprefix src/sys/,$(filter cert% sandbox%,$(SYS)) appender entropy \
-                             file_io journal log net notify passed process \
-                             store store_ballast store_check_erase \
-                             store_check_meta store_copy store_edit store_import \
-                             store_stage store_verify tls_client user) \
-        $(addprefix tools/,$(filter-out import_row import_set import_stage,$(TOOLS)))
-$(COLD:%=build/obj/%.o): CFLAGS += -Os
+# All is built small but what logins, imports and starts spend their time in.
+FAST := $(BASE:%=src/base/%) \
+        $(addprefix src/proto/,csv json json_write msg timestamp token utf8 \
+                               uuid ws_frame ws_msg) \
+        $(addprefix src/sys/,committer store_check store_check_tree) \
+        $(addprefix tools/,import_row import_set)
+$(FAST:%=build/obj/%.o): OPTIMIZE = -O2
 # A start checks thousands of pages of a large store; an import hashes each row.
-build/obj/src/sys/store_check_page.o build/obj/src/base/sha256.o: CFLAGS += -O3
+build/obj/src/sys/store_check_page.o build/obj/src/base/sha256.o: OPTIMIZE = -O3
 
 build/obj/%.o: %.c Makefile | $(GEN_H)
 	@mkdir -p $(@D)
 	@echo "CC    $<"
-	@musl-gcc $(CPPFLAGS) $(CFLAGS) -MD -MP -c -o $@ $<
+	@musl-gcc $(CPPFLAGS) $(CFLAGS) $(OPTIMIZE) -MD -MP -c -o $@ $<
 
 # The libraries: fetched once, built once per variant.
 PATCHES := $(sort $(wildcard vendor/patches/*.patch))

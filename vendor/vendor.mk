@@ -46,12 +46,12 @@ $(OUT)/lib%.a:
 	@rm -f $@
 	@ar rcsD $@ $^
 
-# The binary has a size to keep. A handshake's time goes into the arithmetic
-# of the curves: there -O3 takes a third off it. An import's goes into SHA-256.
-# The ciphers, intrinsics mostly, measured the same at -Os.
+# The binary has a size to keep. What is hot is RSA's arithmetic, and SHA-256
+# where the processor has no instructions for it; of the curves, those of every
+# login are our own. The ciphers, intrinsics mostly, measured the same at -Os.
 ifeq ($(VARIANT),musl)
 OPTIMIZE := -Os
-$(OUT)/obj/bearssl/src/ec/%.o $(OUT)/obj/bearssl/src/int/%.o: OPTIMIZE = -O3
+$(OUT)/obj/bearssl/src/int/%.o: OPTIMIZE = -O3
 $(OUT)/obj/bearssl/src/hash/sha2small.o: OPTIMIZE = -O2
 endif
 $(OUT)/obj/bearssl/%.o: LIB_FLAGS = $(BEARSSL_FLAGS)
