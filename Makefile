@@ -77,7 +77,7 @@ build/import: build/openchampps
 	@ln -sf openchampps $@
 
 # All is built small but what logins, imports and starts spend their time in.
-FAST := $(BASE:%=src/base/%) \
+FAST := $(basename $(wildcard src/base/*.c)) \
         $(addprefix src/proto/,csv json json_write msg timestamp token utf8 \
                                uuid ws_frame ws_msg) \
         $(addprefix src/sys/,committer store_check store_check_tree) \

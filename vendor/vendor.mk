@@ -46,12 +46,15 @@ $(OUT)/lib%.a:
 	@rm -f $@
 	@ar rcsD $@ $^
 
-# The binary has a size to keep. What is hot is RSA's arithmetic, and SHA-256
-# where the processor has no instructions for it; of the curves, those of every
-# login are our own. The ciphers, intrinsics mostly, measured the same at -Os.
+# The binary has a size to keep. What is hot is RSA's arithmetic, SHA-256 where
+# the processor has no instructions for it, and the curves of every login, for
+# `make EC=bearssl`. The ciphers, intrinsics mostly, measured the same at -Os.
+OPTIMIZE :=
 ifeq ($(VARIANT),musl)
 OPTIMIZE := -Os
-$(OUT)/obj/bearssl/src/int/%.o: OPTIMIZE = -O3
+$(OUT)/obj/bearssl/src/int/%.o \
+$(OUT)/obj/bearssl/src/ec/ec_c25519_%.o \
+$(OUT)/obj/bearssl/src/ec/ec_p256_%.o: OPTIMIZE = -O3
 $(OUT)/obj/bearssl/src/hash/sha2small.o: OPTIMIZE = -O2
 endif
 $(OUT)/obj/bearssl/%.o: LIB_FLAGS = $(BEARSSL_FLAGS)
