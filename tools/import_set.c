@@ -111,7 +111,7 @@ bool import_set_sort(struct import_set *set)
     return true;
 }
 
-/* Two cache lines, or three. */
+/* The first cache line, and that where the name begins. */
 static void prefetch(const struct packed *row)
 {
     __builtin_prefetch(row);

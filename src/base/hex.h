@@ -11,7 +11,7 @@
 /*
  * Read text[0..2 * len) as the bytes out[0..len), high digit first. Takes the
  * same time whatever the text says.
- * needs:   len is a multiple of 4
+ * needs:   len is a multiple of 4; text and out do not overlap
  * returns: false if there is anything but hex digits; out is of no use then
  */
 bool hex_decode(const uint8_t *text, uint8_t *out, size_t len);

@@ -41,7 +41,8 @@ bool sha256_x86_is_there(void)
 
 #define WITH_SHA __attribute__((target("sha,sse4.1,ssse3")))
 
-/* The instructions want the eight words a to h as feba and hgdc. */
+/* The eight words a to h as the instructions want them, here and in all names
+ * below from the highest lane down. */
 struct halves {
     __m128i abef, cdgh;
 };
@@ -109,7 +110,7 @@ WITH_SHA void sha256_x86_round(const uint8_t *block, uint32_t *state)
 /* Asked once, before main: CPUID is a trap into the hypervisor of a guest. */
 static bool has_sha;
 
-__attribute__((constructor)) static void look(void)
+__attribute__((constructor)) static void find_sha(void)
 {
     has_sha = sha256_x86_is_there();
 }

@@ -1,11 +1,12 @@
 /*
  * The rounds of SHA-256 over one block. BearSSL does the rest of it and calls
- * them (vendor/patches): for the hash of a token, and in each TLS handshake,
- * whose keys are derived with a hundred of them.
+ * them, by the name and type that its inner.h declares (vendor/patches): for
+ * the hash of a token, and over and over in a TLS handshake.
  */
 #ifndef BASE_SHA256_H
 #define BASE_SHA256_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { SHA256_BLOCK_LEN = 64, SHA256_STATE_WORDS = 8 };
@@ -17,14 +18,17 @@ enum { SHA256_BLOCK_LEN = 64, SHA256_STATE_WORDS = 8 };
  */
 void br_sha2small_round(const uint8_t *block, uint32_t *state);
 
-/* Those ways: BearSSL's own, */
+/* The same by BearSSL's own code, on any processor. */
 void br_sha2small_round_portable(const uint8_t *block, uint32_t *state);
 
-/* and the SHA instructions of x86, which sha256_x86_is_there has to find. */
 #ifdef __x86_64__
-#include <stdbool.h>
-bool sha256_x86_is_there(void);
+
+/* The same by x86's SHA instructions, on a processor that has them. */
 void sha256_x86_round(const uint8_t *block, uint32_t *state);
+
+/* Has this one? */
+bool sha256_x86_is_there(void);
+
 #endif
 
 #endif

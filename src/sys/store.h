@@ -116,7 +116,7 @@ enum store_import_result {
 /* One token to import. */
 struct store_row {
     const uint8_t *key;          /* TOKEN_KEY_LEN bytes */
-    struct token_record *record; /* its row is ignored, and assigned */
+    struct token_record *record; /* its row is ignored, and overwritten */
     int64_t last_used;           /* UTC seconds; 0 = never used */
 };
 
