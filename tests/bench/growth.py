@@ -18,6 +18,7 @@ DEPTHS = (1, 4, 16, 64, 256)
 INVALID = (0, 20, 50, 100)
 TOKENS = (1000, 10000, 100000, 1000000, 10000000)
 IDLE = (0, 10000)
+SETTLE_S = 3  # after a store was filled
 UPGRADE = (b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
@@ -104,6 +105,7 @@ def run_tokens(folder, options):
         place.mkdir()
         bench = Bench(place, tokens)
         bench.fill(["openchampps"])
+        time.sleep(SETTLE_S)
         for _ in range(3 * options.rounds):
             add(cold, tokens, tried("first login", first_login, bench))
         points = {tokens: (reauth(512), 0)}
