@@ -107,6 +107,13 @@ def kill_import(folder, path, delay):
         return None
 
 
+def whole_import(folder, path):
+    """returns: the seconds that it takes, when it is left alone"""
+    begin = time.monotonic()
+    assert begin_import(folder, path).wait(30) == 0
+    return time.monotonic() - begin
+
+
 @pytest.mark.limit(60 + 2 * KILLS)
 @pytest.mark.parametrize("kind", ["new store", "old store", "live server"])
 def test_import_killed(server_factory, data_dir, kind):
@@ -117,9 +124,7 @@ def test_import_killed(server_factory, data_dir, kind):
     e2e.write_csv(path, [e2e.row(e2e.token(0x20000 + i), "imported")
                          for i in range(IMPORTED)])
     first = e2e.fresh_directory()
-    begin = time.monotonic()
-    assert begin_import(first, path).wait(30) == 0
-    usual = time.monotonic() - begin
+    usual = whole_import(first, path)
     outcome = {"none": 0, "all": 0}
     with faults.Cases("kill -9 of import, " + kind) as cases:
         for number in range(-(-KILLS // 3)):
@@ -178,19 +183,21 @@ def test_import_killed_again_and_again(server_factory, data_dir, tmp_path):
                          for i in range(IMPORTED)])
     server = server_factory(data=data_dir, rows=[
         e2e.row(e2e.token(i), "before") for i in range(BEFORE)])
+    delete = ["token", "delete", "--data", data_dir, "--user", "imported"]
+    usual = whole_import(data_dir, path)
+    e2e.run(*delete, timeout=60)
     outcome = {"none": 0, "all": 0}
     with faults.Cases("kill -9 of import, again and again") as cases:
         for number in range(-(-KILLS // 3)):
             cases.case()
-            kill_import(data_dir, path, rng.uniform(0, 0.15))
+            kill_import(data_dir, path, rng.uniform(0, usual))
             rows = json.loads(e2e.run("verify", "--data", data_dir,
                                       "--json").stdout)["tokens"]
             if rows not in (BEFORE, BEFORE + IMPORTED):
                 cases.blame("wrong", "kill %d: %d rows" % (number, rows))
             outcome["none" if rows == BEFORE else "all"] += 1
             if rows != BEFORE:
-                e2e.run("token", "delete", "--data", data_dir, "--user",
-                        "imported", timeout=60)
+                e2e.run(*delete, timeout=60)
         server.open(token=e2e.token(7)).close()
     print(outcome)
     assert outcome["none"] > 0
