@@ -5,6 +5,7 @@
 #include "tools/command.h"
 
 #include "base/base64.h"
+#include "base/hex.h"
 #include "sys/cert.h"
 #include "sys/clock.h"
 #include "tools/print.h"
@@ -92,12 +93,6 @@ enum {
     NAMES_SIZE = 3 * CERT_FILE_MAX
 };
 
-static void format_fingerprint(const struct cert *c, char out[HEX_SIZE])
-{
-    for (size_t i = 0; i < CERT_FINGERPRINT_LEN; i++)
-        snprintf(out + 2 * i, 3, "%02x", cert_fingerprint(c)[i]);
-}
-
 static size_t put_name(const struct x509_name *name, char *out)
 {
     if (!name->is_ip) {
@@ -141,7 +136,7 @@ static void show(const struct cert *cert, const struct cert *ca,
     char names[NAMES_SIZE], key[CERT_KEY_KIND_SIZE];
     char hex[HEX_SIZE], ca_hex[HEX_SIZE];
 
-    format_fingerprint(cert, hex);
+    hex_encode(cert_fingerprint(cert), CERT_FINGERPRINT_LEN, hex);
     cert_describe_key(cert, key);
     struct print_value values[ALL_FIELDS] = {
         name_of(info->subject),
@@ -157,7 +152,7 @@ static void show(const struct cert *cert, const struct cert *ca,
     if (warning != NULL)
         values[LEAF_FIELDS - 1] = PRINT_STRING(warning);
     if (ca != NULL) {
-        format_fingerprint(ca, ca_hex);
+        hex_encode(cert_fingerprint(ca), CERT_FINGERPRINT_LEN, ca_hex);
         values[LEAF_FIELDS] = PRINT_STRING(ca_hex);
         values[LEAF_FIELDS + 1] = PRINT_INTEGER(cert_info(ca)->not_after);
         values[LEAF_FIELDS + 2] =

@@ -1,5 +1,7 @@
 #include "tools/token_view.h"
 
+#include "base/hex.h"
+
 #include <string.h>
 
 const struct print_field token_fields[TOKEN_FIELDS] = {
@@ -20,17 +22,6 @@ static const char *state_of(const struct token_record *record, int64_t now)
     return now < record->not_before ? "not yet" : "expired";
 }
 
-static void put_hash(const uint8_t *key, char out[TOKEN_HASH_DIGITS + 1])
-{
-    static const char hex[] = "0123456789abcdef";
-
-    for (size_t i = 0; i < TOKEN_KEY_LEN; i++) {
-        out[2 * i] = hex[key[i] >> 4];
-        out[2 * i + 1] = hex[key[i] & 15];
-    }
-    out[TOKEN_HASH_DIGITS] = '\0';
-}
-
 void token_view_make(struct token_view *view, const struct store_listed *token,
                      size_t digits, int64_t now)
 {
@@ -42,7 +33,7 @@ void token_view_make(struct token_view *view, const struct store_listed *token,
 
     if (token->record == NULL)
         username.ptr = NULL;
-    put_hash(token->key, view->hash);
+    hex_encode(token->key, TOKEN_KEY_LEN, view->hash);
     memcpy(view->id, view->hash, sizeof view->id);
     view->id[digits] = '\0';
     const struct print_value values[TOKEN_FIELDS] = {

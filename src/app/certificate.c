@@ -1,11 +1,10 @@
 #include "app/certificate.h"
 
+#include "base/hex.h"
 #include "proto/timestamp.h"
 #include "sys/clock.h"
 #include "sys/file_io.h"
 #include "sys/log.h"
-
-#include <stdio.h>
 
 enum {
     SECONDS_PER_DAY = 86400,
@@ -77,13 +76,11 @@ static void tell_if_made(const struct certificate *c, const struct cert *cert)
 
 static void tell(const struct certificate *c, const struct cert *cert)
 {
-    const uint8_t *fingerprint = cert_fingerprint(cert);
     int64_t days = cert_days_left(cert, c->source.now);
     char hex[2 * CERT_FINGERPRINT_LEN + 1];
     char date[TIMESTAMP_TEXT_SIZE];
 
-    for (size_t i = 0; i < CERT_FINGERPRINT_LEN; i++)
-        snprintf(hex + 2 * i, 3, "%02x", fingerprint[i]);
+    hex_encode(cert_fingerprint(cert), CERT_FINGERPRINT_LEN, hex);
     timestamp_format(cert_info(cert)->not_after, date);
     log_event(c->log, LOG_INFO, "certificate", LOG_TEXT("sha256", hex),
               LOG_TEXT("not_after", date), LOG_NUMBER("days_left", days));

@@ -43,3 +43,14 @@ bool hex_decode(const uint8_t *text, uint8_t *out, size_t len)
                    (uint32_t)join(values(load_be64(text + 2 * i), &bad)));
     return bad == 0;
 }
+
+void hex_encode(const uint8_t *bytes, size_t len, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < len; i++) {
+        *out++ = digits[bytes[i] >> 4];
+        *out++ = digits[bytes[i] & 15];
+    }
+    *out = '\0';
+}

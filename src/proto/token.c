@@ -1,6 +1,7 @@
 #include "proto/token.h"
 
 #include "base/bytes.h"
+#include "base/hex.h"
 
 #include <assert.h>
 #include <string.h>
@@ -60,11 +61,7 @@ bool token_decode(const uint8_t *in, size_t len, const struct token_seal *seal,
 void token_format_id(const uint8_t key[TOKEN_KEY_LEN],
                      char out[TOKEN_ID_LEN + 1])
 {
-    static const char hex[] = "0123456789abcdef";
-
-    for (size_t i = 0; i < TOKEN_ID_LEN; i++)
-        out[i] = hex[key[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15];
-    out[TOKEN_ID_LEN] = '\0';
+    hex_encode(key, TOKEN_ID_LEN / 2, out);
 }
 
 bool token_is_valid(const struct token_record *record, int64_t now)

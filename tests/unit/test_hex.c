@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -45,6 +46,19 @@ static void each_byte_in_each_place(void **state)
         }
 }
 
+static void each_byte_as_digits(void **state)
+{
+    (void)state;
+
+    for (int byte = 0; byte < 256; byte++) {
+        uint8_t bytes[] = {(uint8_t)byte, 0xa5};
+        char expected[5], out[5];
+        snprintf(expected, sizeof expected, "%02xa5", byte);
+        hex_encode(bytes, sizeof bytes, out);
+        assert_string_equal(out, expected);
+    }
+}
+
 static void nothing_is_read(void **state)
 {
     uint8_t *none = guard_copy(NULL, 0);
@@ -58,6 +72,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_byte_in_each_place),
+        cmocka_unit_test(each_byte_as_digits),
         cmocka_unit_test(nothing_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
