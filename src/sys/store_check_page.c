@@ -136,27 +136,7 @@ static bool has_sound_key(const struct store_table *table,
     return node->key.len >= 1 && node->key.len <= KEY_MAX;
 }
 
-/* Entries whose places have been noted; one bit for each even offset. */
-struct starts {
-    uint64_t bits[STARTS / 64];
-};
-
-static bool note_start(struct starts *starts, size_t offset)
-{
-    uint64_t bit = (uint64_t)1 << (offset / 2 % 64);
-    uint64_t *word = &starts->bits[offset / 2 / 64];
-    bool is_new = (*word & bit) == 0;
-
-    *word |= bit;
-    return is_new;
-}
-
-static bool is_start(const struct starts *starts, size_t offset)
-{
-    return (starts->bits[offset / 2 / 64] >> (offset / 2 % 64) & 1) != 0;
-}
-
-/* Is entry i within the page, with a key of the table? out: *node */
+/* Is entry i within the page, with key and value of the table? out: *node */
 static const char *check_entry(const struct store_page *page,
                                const struct store_table *table, bool is_leaf,
                                size_t i, struct store_node *node)
@@ -171,35 +151,81 @@ static const char *check_entry(const struct store_page *page,
         return "an entry reaches beyond its end";
     if ((is_leaf || i > 0) && !has_sound_key(table, node))
         return "a key has an impossible length";
+    if (is_leaf && !has_sound_value(table, node))
+        return "an entry is of an impossible kind";
     return NULL;
 }
 
+/* last: NULL = none */
+static bool is_in_order(const struct store_table *table, struct span last,
+                        struct span key, bool may_equal)
+{
+    if (last.ptr == NULL)
+        return true;
+    int order = store_key_compare(table, key, last);
+    return order > 0 || (order == 0 && may_equal);
+}
+
+/*
+ * out: *is_stacked: each ends where the one before begins, as LMDB adds them;
+ *      they are end to end then
+ */
 static const char *check_entries(const struct store_page *page,
                                  const struct store_table *table, bool is_leaf,
-                                 struct starts *starts)
+                                 const struct store_range *range,
+                                 bool *is_stacked)
 {
-    size_t count = store_page_count(page);
+    size_t count = store_page_count(page), end = page->size;
+    struct span last = range->low;
     struct store_node node;
 
+    *is_stacked = true;
     for (size_t i = 0; i < count; i++) {
         const char *what = check_entry(page, table, is_leaf, i, &node);
         if (what != NULL)
             return what;
-        if (!note_start(starts, offset_of(page, i)))
-            return "two entries have the same place";
-        if (is_leaf && !has_sound_value(table, &node))
-            return "an entry is of an impossible kind";
+        *is_stacked &= offset_of(page, i) + size_of(&node) == end;
+        end = offset_of(page, i);
+        if (!is_leaf && i == 0)
+            continue; /* its key means nothing */
+        /* A leaf's first key may be the one that its parent has. */
+        if (!is_in_order(table, last, node.key, i == 0))
+            return i == 0 ? "a key does not belong on it"
+                          : "its keys are not in order";
+        last = node.key;
     }
-    return NULL;
+    *is_stacked &= end == upper_of(page);
+    return range->high.ptr == NULL ||
+                   store_key_compare(table, last, range->high) < 0
+               ? NULL
+               : "a key does not belong on it";
 }
 
-/* LMDB keeps entries end to end, and moves them by their sizes. */
-static const char *check_packing(const struct store_page *page, bool is_leaf,
-                                 const struct starts *starts)
+/* Where entries begin; one bit for each even offset. */
+struct starts {
+    uint64_t bits[STARTS / 64];
+};
+
+static void note_start(struct starts *starts, size_t offset)
+{
+    starts->bits[offset / 2 / 64] |= (uint64_t)1 << (offset / 2 % 64);
+}
+
+static bool is_start(const struct starts *starts, size_t offset)
+{
+    return (starts->bits[offset / 2 / 64] >> (offset / 2 % 64) & 1) != 0;
+}
+
+/* LMDB keeps entries end to end, in any order, and moves them by size. */
+static const char *check_packing(const struct store_page *page, bool is_leaf)
 {
     size_t left = store_page_count(page), at = upper_of(page);
+    struct starts starts;
 
-    for (; at < page->size && left > 0 && is_start(starts, at); left--) {
+    memset(&starts, 0, page->size / 16);
+    for (size_t i = 0; i < left; i++)
+        note_start(&starts, offset_of(page, i));
+    for (; at < page->size && left > 0 && is_start(&starts, at); left--) {
         struct store_node node = node_at(page->bytes + at, is_leaf);
         at += size_of(&node);
     }
@@ -207,44 +233,18 @@ static const char *check_packing(const struct store_page *page, bool is_leaf,
                                          : "its entries are not end to end";
 }
 
-static const char *check_order(const struct store_page *page,
-                               const struct store_table *table, bool is_leaf,
-                               const struct store_range *range)
-{
-    size_t count = store_page_count(page);
-    struct span last = range->low;
-    bool may_equal = is_leaf; /* the first key, its parent's */
-
-    for (size_t i = is_leaf ? 0 : 1; i < count; i++) {
-        struct store_node node = store_page_node(page, is_leaf, i);
-        int order =
-            last.ptr == NULL ? 1 : store_key_compare(table, node.key, last);
-        if (order < 0 || (order == 0 && !may_equal))
-            return i == 0 ? "a key does not belong on it"
-                          : "its keys are not in order";
-        may_equal = false;
-        last = node.key;
-    }
-    if (range->high.ptr != NULL &&
-        store_key_compare(table, last, range->high) >= 0)
-        return "a key does not belong on it";
-    return NULL;
-}
-
 const char *store_page_check(const struct store_page *page,
                              const struct store_table *table, bool is_leaf,
                              const struct store_range *range)
 {
-    struct starts starts;
+    bool is_stacked;
     const char *what = check_head(page, is_leaf);
 
-    if (what != NULL)
-        return what;
-    memset(&starts, 0, page->size / 16);
-    what = check_entries(page, table, is_leaf, &starts);
     if (what == NULL)
-        what = check_packing(page, is_leaf, &starts);
-    return what == NULL ? check_order(page, table, is_leaf, range) : what;
+        what = check_entries(page, table, is_leaf, range, &is_stacked);
+    if (what != NULL || is_stacked)
+        return what;
+    return check_packing(page, is_leaf);
 }
 
 const char *store_overflow_check(const struct store_page *page,

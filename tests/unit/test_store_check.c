@@ -311,7 +311,7 @@ static void pages(void **state)
         {12, STORE_PAGE_HEAD + 8, "an entry lies outside of it"},
         {16, PAGE - 6, "an entry lies outside of it"},
         {16, PAGE - 17, "an entry lies outside of it"},
-        {16, PAGE - 36, "two entries have the same place"},
+        {16, PAGE - 36, "its keys are not in order"}, /* "bbbb" twice */
         {12, STORE_PAGE_HEAD + 4, "its entries are not end to end"},
         {PAGE - 18, 6, "sound"}, /* one byte of padding becomes value */
         {PAGE - 18, 7, "an entry reaches beyond its end"},
@@ -335,6 +335,48 @@ static void pages(void **state)
             fail_msg("change %zu: %s, not %s", i, verdict(page, &all),
                      changes[i].verdict);
     }
+}
+
+/* After insertions and deletions entries lie in another order than keys. */
+static void shuffled(void **state)
+{
+    uint8_t page[PAGE];
+    (void)state;
+
+    make_leaf(page);
+    put16(page, STORE_PAGE_HEAD, PAGE - 36);
+    put16(page, STORE_PAGE_HEAD + 2, PAGE - 18);
+    memset(page + PAGE - 36 + 8, 'a', 4);
+    memset(page + PAGE - 18 + 8, 'b', 4);
+    assert_string_equal(verdict(page, &all), "sound");
+    put16(page, PAGE - 36, 7);
+    assert_string_equal(verdict(page, &all), "its entries are not end to end");
+    put16(page, PAGE - 36, 3);
+    assert_string_equal(verdict(page, &all), "its entries are not end to end");
+}
+
+/* A branch's first key means nothing, so it may lie upon another entry. */
+static void shared_place(void **state)
+{
+    struct store_page branch = {.size = PAGE, .number = 9};
+    uint8_t page[PAGE];
+    (void)state;
+
+    make_leaf(page);
+    put16(page, 10, PAGE_BRANCH);
+    put16(page, 14, PAGE - 3 * 12);
+    for (unsigned i = 0; i < 3; i++) {
+        size_t at = PAGE - 12 * (i + 1);
+        put16(page, STORE_PAGE_HEAD + 2 * i, (unsigned)at);
+        memset(page + at, 0, 8);
+        put16(page, at + 6, 4);
+        memset(page + at + 8, (int)('a' + i), 4);
+    }
+    branch.bytes = page;
+    assert_null(store_page_check(&branch, &plain, false, &all));
+    put16(page, STORE_PAGE_HEAD, PAGE - 24);
+    assert_string_equal(store_page_check(&branch, &plain, false, &all),
+                        "its entries are not end to end");
 }
 
 static void ranges(void **state)
@@ -893,6 +935,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(pages),
+        TEST(shuffled),
+        TEST(shared_place),
         TEST(ranges),
         TEST(any_page),
         TEST(metas),
