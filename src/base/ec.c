@@ -42,6 +42,20 @@ static size_t xoff(int curve, size_t *len)
     return 0;
 }
 
+/*
+ * RFC 8422 section 5.11: zeros, which are what every scalar makes of a point of
+ * low order, are no secret. BearSSL goes on with random bytes then.
+ * returns: 1 or 0, without a branch
+ */
+static uint32_t is_secret(const uint8_t bytes[EC_X25519_LEN])
+{
+    uint32_t any = 0;
+
+    for (size_t i = 0; i < EC_X25519_LEN; i++)
+        any |= bytes[i];
+    return (any + 0xff) >> 8;
+}
+
 static uint32_t mul_x25519(unsigned char *point, size_t point_len,
                            const unsigned char *scalar, size_t len)
 {
@@ -53,7 +67,7 @@ static uint32_t mul_x25519(unsigned char *point, size_t point_len,
     ec_x25519(point, padded);
     wipe(padded, sizeof padded);
     wipe_stack();
-    return 1;
+    return is_secret(point);
 }
 
 static uint32_t mul_p256(unsigned char *point, size_t point_len,

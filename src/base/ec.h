@@ -17,8 +17,9 @@
 /*
  * X25519 and P-256 as done here, P-384 and P-521 as BearSSL does. Results are
  * the same to the bit as BearSSL's, for every scalar that it takes: for P-256,
- * those from 1 to the order less one. muladd, which only verifies, is
- * BearSSL's for all.
+ * those from 1 to the order less one. But mul says that it failed where X25519
+ * gives zeros (RFC 8422 section 5.11), which BearSSL does not mind. muladd,
+ * which only verifies, is BearSSL's for all.
  */
 const br_ec_impl *ec_curves(void);
 

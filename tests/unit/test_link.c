@@ -1,6 +1,7 @@
 /* Unit tests of sys/link over socket pairs, plain and with TLS. */
 #include "sys/link.h"
 
+#include "base/ec.h"
 #include "tls_peer.h"
 
 #include <errno.h>
@@ -286,6 +287,45 @@ static void established(void **state)
     assert_true(link_is_established(&l));
 }
 
+static size_t no_share(unsigned char *point, const unsigned char *scalar,
+                       size_t len, int curve)
+{
+    if (curve != BR_EC_curve25519)
+        return br_ec_get_default()->mulgen(point, scalar, len, curve);
+    memset(point, 0, 32);
+    return 32;
+}
+
+static uint32_t no_secret(unsigned char *point, size_t point_len,
+                          const unsigned char *scalar, size_t len, int curve)
+{
+    if (curve != BR_EC_curve25519)
+        return br_ec_get_default()->mul(point, point_len, scalar, len, curve);
+    memset(point, 0, point_len);
+    return 1;
+}
+
+/*
+ * RFC 8422 section 5.11: a client whose X25519 share is of low order, so that
+ * the secret is zero whatever the server's part, is not let in.
+ */
+static void a_share_of_low_order(void **state)
+{
+    br_ec_impl curves = *br_ec_get_default();
+    int number;
+    (void)state;
+
+    if (ec_curves() == br_ec_get_default())
+        skip(); /* make EC=bearssl: lets it in */
+    curves.mulgen = no_share;
+    curves.mul = no_secret;
+    br_ssl_engine_set_ec(&tls->client.eng, &curves);
+    assert_int_equal(pump_both(), LINK_BROKEN);
+    assert_false(link_is_established(&l));
+    link_failure(&l, &number);
+    assert_int_equal(number, BR_ERR_BAD_MAC); /* of its Finished */
+}
+
 static void tls_both_ways(void **state)
 {
     char got[32];
@@ -440,6 +480,7 @@ int main(void)
         PLAIN(a_peer_that_is_gone),
         PLAIN(no_failure),
         TLS(established),
+        TLS(a_share_of_low_order),
         TLS(tls_both_ways),
         TLS(tls_ahead),
         TLS(tls_large),
