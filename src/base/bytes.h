@@ -8,6 +8,12 @@
 
 #include <stdint.h>
 
+/* Eight bytes in a word, all the same: to work on eight at once. */
+static inline uint64_t each_byte(uint8_t byte)
+{
+    return 0x0101010101010101 * (uint64_t)byte;
+}
+
 /* Read 8 little-endian bytes. */
 static inline uint64_t load_le64(const uint8_t *p)
 {

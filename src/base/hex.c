@@ -2,27 +2,24 @@
 
 #include "base/bytes.h"
 
-/* Eight digits at once: a byte of the word each. */
-#define EACH(byte) (0x0101010101010101 * (uint64_t)(byte))
-
 /* 0x80 in each byte of text that is first..last. Needs: all are below 0x80. */
 static uint64_t range(uint64_t text, uint8_t first, uint8_t last)
 {
-    uint64_t is_first_up = text + EACH(0x80 - first);
-    uint64_t is_past = text + EACH(0x7f - last);
+    uint64_t is_first_up = text + each_byte((uint8_t)(0x80 - first));
+    uint64_t is_past = text + each_byte((uint8_t)(0x7f - last));
 
-    return is_first_up & ~is_past & EACH(0x80);
+    return is_first_up & ~is_past & each_byte(0x80);
 }
 
 /* The values of eight digits. out: *bad gets a bit set if one is none */
 static uint64_t values(uint64_t text, uint64_t *bad)
 {
-    uint64_t ascii = text & EACH(0x7f);
+    uint64_t ascii = text & each_byte(0x7f);
     uint64_t digits = range(ascii, '0', '9');
-    uint64_t letters = range(ascii | EACH(0x20), 'a', 'f');
+    uint64_t letters = range(ascii | each_byte(0x20), 'a', 'f');
 
-    *bad |= (text & EACH(0x80)) | ((digits | letters) ^ EACH(0x80));
-    return (ascii & EACH(0x0f)) + (letters >> 7) * 9;
+    *bad |= (text & each_byte(0x80)) | ((digits | letters) ^ each_byte(0x80));
+    return (ascii & each_byte(0x0f)) + (letters >> 7) * 9;
 }
 
 /* Eight values, 0 to 15, moved together: four bytes. */

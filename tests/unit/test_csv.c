@@ -293,6 +293,34 @@ static void test_rows_have_an_offset(void **state)
     }
 }
 
+/* Eight bytes at once and one by one give the same. */
+static void expect_same(const char *in, size_t len)
+{
+    struct span all = {(const uint8_t *)in, len};
+    struct reading whole, single;
+
+    read_in_chunks(all, len, len, &whole);
+    read_in_chunks(all, 1, 1, &single);
+    assert_int_equal(whole.len, single.len);
+    assert_memory_equal(whole.text, single.text, whole.len);
+}
+
+static void test_any_byte_at_any_place(void **state)
+{
+    static const char field[] = "\"abcdefghijklmnopqrstuvw\",x\n";
+    char in[sizeof field];
+    (void)state;
+
+    for (size_t at = 1; at < 24; at++)
+        for (int byte = 0; byte <= 0xff; byte++) {
+            memcpy(in, field, sizeof in);
+            in[at] = (char)byte;
+            expect_same(in, sizeof in - 1);
+            in[24] = 'x'; /* without its quotes */
+            expect_same(in + 1, sizeof in - 2);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_longest_row),
         cmocka_unit_test(test_most_fields),
         cmocka_unit_test(test_rows_have_an_offset),
+        cmocka_unit_test(test_any_byte_at_any_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
